@@ -1,0 +1,113 @@
+"""Time as a parameter.
+
+Every policy takes ``clock=``. Durations are measured on `Clock.monotonic`; `Clock.time` is only
+ever shown or stored. Instants of two clocks are never compared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Protocol, runtime_checkable
+
+from resilient.errors import ConfigError
+
+__all__ = ["Clock", "Duration", "SystemClock", "seconds", "system_clock"]
+
+Duration = float | timedelta
+"""Seconds, or a `datetime.timedelta`."""
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """What the library asks of time. `resilient.testing.ManualClock` is another one.
+
+    Example::
+
+        payments = breaker("payments", clock=ManualClock())
+    """
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps back."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since the epoch, to be shown or stored, never compared."""
+        ...
+
+    def sleep(self, seconds: float, /) -> object:
+        """Block this thread for `seconds`."""
+        ...
+
+    def sleep_async(self, seconds: float, /) -> Awaitable[object]:
+        """Suspend this task for `seconds`."""
+        ...
+
+
+async def _sleep_async(seconds: float, /) -> None:
+    import asyncio  # noqa: PLC0415  (threads-only programs never load asyncio)
+
+    await asyncio.sleep(seconds)
+
+
+class SystemClock:
+    """The machine's own clock.
+
+    Its four functions are attributes, so that a test can swap the time of policies that were made
+    long before the test began.
+
+    Example::
+
+        started = system_clock.monotonic()
+    """
+
+    __slots__ = ("monotonic", "sleep", "sleep_async", "time")
+
+    def __init__(self) -> None:
+        self.monotonic: Callable[[], float]
+        self.time: Callable[[], float]
+        self.sleep: Callable[[float], object]
+        self.sleep_async: Callable[[float], Awaitable[object]]
+        self.reset()
+
+    def follow(self, clock: Clock) -> None:
+        """Take the time from `clock` until `reset`."""
+        self.monotonic = clock.monotonic
+        self.time = clock.time
+        self.sleep = clock.sleep
+        self.sleep_async = clock.sleep_async
+
+    def reset(self) -> None:
+        """Take the time from the machine again."""
+        self.monotonic = time.monotonic
+        self.time = time.time
+        self.sleep = time.sleep
+        self.sleep_async = _sleep_async
+
+
+system_clock = SystemClock()
+"""The clock of every policy that was given none."""
+
+
+def seconds(setting: str, value: Duration, *, zero: bool = False) -> float:
+    """Read a duration, in seconds.
+
+    Parameters: `setting` names the argument in the error; `zero` allows 0.
+    Raises `ConfigError` for what is no duration, negative, not finite, or 0 where that is refused.
+
+    Example::
+
+        seconds("reset_timeout", timedelta(minutes=1))  # 60.0
+    """
+    least = ">= 0" if zero else "> 0"
+    allowed = f"seconds {least} as a number, or a timedelta"
+    if isinstance(value, timedelta):
+        number = value.total_seconds()
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    else:
+        raise ConfigError(setting, value, allowed)
+    if not (0 <= number < float("inf")) or (number == 0 and not zero):
+        raise ConfigError(setting, value, allowed)
+    return number

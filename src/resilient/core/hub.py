@@ -1,0 +1,125 @@
+"""The one place where parts that do not know each other meet.
+
+It holds the bus and its dispatcher, a weak register of policies and guarded functions, the slot
+for the default mode (filled by wiring), and the emergency switch.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from resilient.core.dispatch import Dispatcher, Listener
+from resilient.events import Bus, Event
+
+__all__ = ["Hub", "Registered", "hub", "subscribe"]
+
+
+class Registered(Protocol):
+    """What the hub asks of every policy it holds."""
+
+    def after_fork(self) -> None:
+        """Forget the parent's locks, permits and waiters."""
+        ...
+
+    def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
+        """Work, or let everything pass."""
+        ...
+
+
+class Hub:
+    """See the module. There is one, `hub`."""
+
+    def __init__(self) -> None:
+        self.bus = Bus()
+        self.dispatcher = Dispatcher()
+        self.active = True
+        self.make_mode: Callable[[], Any] | None = None
+        self._mode: Any = None
+        self._lock = threading.RLock()
+        self._policies: weakref.WeakSet[Registered] = weakref.WeakSet()
+        self._guards: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def register(self, policy: Registered) -> None:
+        """Hold `policy` weakly, and bring it in line with the emergency switch."""
+        with self._lock:
+            self._policies.add(policy)
+            active = self.active
+        if not active:
+            policy.set_active(False)
+
+    def register_guard(self, guard: Any) -> None:
+        """Hold a guarded function weakly."""
+        with self._lock:
+            self._guards.add(guard)
+
+    def policies(self) -> list[Any]:
+        """Every registered policy that is still alive."""
+        with self._lock:
+            return list(self._policies)
+
+    def guards(self) -> list[Any]:
+        """Every guarded function that is still alive."""
+        with self._lock:
+            return list(self._guards)
+
+    @property
+    def mode(self) -> Any:
+        """The default mode, made on first need; `None` if nothing can make one."""
+        if self._mode is None and self.make_mode is not None:
+            with self._lock:
+                if self._mode is None:
+                    self._mode = self.make_mode()
+        return self._mode
+
+    def swap_mode(self, mode: Any) -> Any:
+        """Put `mode` into the slot of the default mode; return what was there (or `None`)."""
+        with self._lock:
+            old, self._mode = self._mode, mode
+        return old
+
+    def set_active(self, active: bool) -> None:  # noqa: FBT001  (a switch is a boolean)
+        """Switch every policy on, or turn them all into pass-throughs."""
+        with self._lock:
+            self.active = active
+            policies = list(self._policies)
+        for policy in policies:
+            policy.set_active(active)
+
+    def after_fork(self) -> None:
+        """Give the child fresh locks, no permits of the parent, and an idle dispatcher."""
+        self._lock = threading.RLock()
+        self.bus.after_fork()
+        self.dispatcher.after_fork()
+        for policy in list(self._policies):
+            policy.after_fork()
+
+
+hub = Hub()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=hub.after_fork)
+
+
+def subscribe(event_type: type[Event], fn: Callable[[Any], object]) -> Listener:
+    """Call `fn`, sync or async, with every event of `event_type` or a subclass.
+
+    It runs on the dispatcher, in order, never on a caller's call; what it raises is logged. Its
+    queue holds 1000 events; what does not fit is counted in ``.dropped``.
+
+    Returns a subscription with ``.cancel()`` and ``.dropped``.
+    Raises `TypeError` if `event_type` is no event type or `fn` cannot be called.
+
+    Example::
+
+        resilient.subscribe(resilient.CircuitOpened, lambda event: page(event.name))
+    """
+    if not (isinstance(event_type, type) and issubclass(event_type, Event)):
+        message = f"subscribe() takes a type of event, such as CircuitOpened, not {event_type!r}"
+        raise TypeError(message)
+    listener = hub.dispatcher.listener(fn)
+    listener.on_cancel = hub.bus.tap(event_type, listener.offer)
+    return listener

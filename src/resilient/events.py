@@ -1,0 +1,278 @@
+"""What happened, as frozen records, and the table of who wants to know.
+
+A policy publishes; it never calls a listener. Taps are the library's own receivers: they run at
+once, must not wait, and are few. Listeners are the user's: each has a queue of its own and runs
+on the dispatcher (see `resilient.core.dispatch`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from resilient.clock import system_clock
+
+__all__ = [
+    "Bus",
+    "CallFailed",
+    "CallRejected",
+    "CallTimedOut",
+    "CircuitChanged",
+    "CircuitClosed",
+    "CircuitHalfOpened",
+    "CircuitOpened",
+    "CircuitOverridden",
+    "CircuitState",
+    "Event",
+    "FallbackUsed",
+    "RetryGaveUp",
+    "RetryScheduled",
+    "Severity",
+    "Subscription",
+]
+
+
+class Severity(Enum):
+    """How much an event matters; the values are the names of log levels."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class CircuitState(Enum):
+    """Where a circuit breaker stands.
+
+    The first three follow from its calls; the last three are set by hand and stay until changed.
+    """
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+    FORCED_OPEN = "forced-open"
+    DISABLED = "disabled"
+    METRICS_ONLY = "metrics-only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of every event. `name` is the policy's name, `at` the wall-clock time in seconds.
+
+    Example::
+
+        resilient.subscribe(resilient.events.Event, print)
+    """
+
+    name: str
+    at: float = field(default_factory=lambda: system_clock.time())
+
+    @property
+    def severity(self) -> Severity:
+        """How much it matters."""
+        return Severity.INFO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged(Event):
+    """A breaker went from `old` to `new`.
+
+    `key` names the circuit of a keyed breaker. `sequence` counts this circuit's transitions from 1.
+    """
+
+    old: CircuitState
+    new: CircuitState
+    reason: str
+    sequence: int
+    key: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitOpened(CircuitChanged):
+    """A breaker opened; calls are refused for `retry_after` seconds. `error` is what opened it."""
+
+    retry_after: float | None
+    error: str | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """A dependency was given up for a while."""
+        return Severity.ERROR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitHalfOpened(CircuitChanged):
+    """A breaker lets a few trial calls through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitClosed(CircuitChanged):
+    """A breaker closed: calls flow again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitOverridden(CircuitChanged):
+    """A breaker was forced open, disabled, or set to count only."""
+
+    @property
+    def severity(self) -> Severity:
+        """Somebody's hand is on the switch."""
+        return Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRejected(Event):
+    """A policy refused to start a call."""
+
+    reason: str
+    retry_after: float | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """Frequent while a circuit is open."""
+        return Severity.DEBUG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed(Event):
+    """A call through a breaker counted as a failure."""
+
+    error: str
+    seconds: float
+
+    @property
+    def severity(self) -> Severity:
+        """One failure is no outage."""
+        return Severity.DEBUG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTimedOut(Event):
+    """A call did not finish within `seconds`."""
+
+    seconds: float
+
+    @property
+    def severity(self) -> Severity:
+        """The caller got no answer from the dependency."""
+        return Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryScheduled(Event):
+    """Attempt number `attempt` failed with `error`; the next one starts in `wait` seconds."""
+
+    attempt: int
+    wait: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryGaveUp(Event):
+    """A retry gave up after `attempts` calls in `seconds`, because of `reason`."""
+
+    attempts: int
+    seconds: float | None
+    reason: str
+    error: str
+
+    @property
+    def severity(self) -> Severity:
+        """The caller got the error."""
+        return Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackUsed(Event):
+    """A fallback was asked.
+
+    `source` is the alternative that answered, or `None` when every alternative failed; `inside`
+    names the policies whose calls it answers for.
+    """
+
+    source: str | None
+    freshness: str
+    error: str
+    inside: tuple[str, ...] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """Answering from a fallback is normal work; failing to is not."""
+        return Severity.INFO if self.source else Severity.WARNING
+
+
+Receiver = Callable[[Any], object]
+
+
+class Subscription(Protocol):
+    """What `resilient.subscribe` returns."""
+
+    dropped: int
+    """Events that did not fit into the listener's queue."""
+
+    def cancel(self) -> None:
+        """Stop listening; what is queued is not delivered."""
+        ...
+
+
+class Bus:
+    """Who wants to know of which type of event.
+
+    ``wants(CallRejected)`` is one dictionary look-up, so an event that nobody wants is never made.
+
+    Example::
+
+        remove = bus.tap(CircuitOpened, seen.append)
+        bus.publish(CircuitOpened(...))
+        remove()
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taps: list[tuple[type[Event], Receiver]] = []
+        self._table: dict[type[Event], tuple[Receiver, ...]] = {}
+
+    def tap(self, event_type: type[Event], receive: Receiver) -> Callable[[], None]:
+        """Call `receive` at once, on the publisher's thread, for each event of that type.
+
+        For the library's own use: `receive` must neither wait nor run user code.
+        Returns the function that removes the tap.
+        """
+        entry = (event_type, receive)
+        with self._lock:
+            self._taps.append(entry)
+            self._table = {}
+
+        def remove() -> None:
+            with self._lock:
+                if entry in self._taps:
+                    self._taps.remove(entry)
+                    self._table = {}
+
+        return remove
+
+    def wants(self, event_type: type[Event]) -> bool:
+        """Whether anybody listens to `event_type` or one of its bases."""
+        return bool(self._receivers(event_type))
+
+    def publish(self, event: Event) -> None:
+        """Hand `event` to everybody who wants its type. Never raises."""
+        for receive in self._receivers(type(event)):
+            receive(event)
+
+    def after_fork(self) -> None:
+        """Start afresh with a new lock in a forked child; the taps stay."""
+        self._lock = threading.Lock()
+
+    def _receivers(self, event_type: type[Event]) -> tuple[Receiver, ...]:
+        table = self._table
+        found = table.get(event_type)
+        if found is None:
+            with self._lock:
+                taps = tuple(self._taps)
+            found = tuple(receive for wanted, receive in taps if issubclass(event_type, wanted))
+            table[event_type] = found
+        return found

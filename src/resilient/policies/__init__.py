@@ -1,0 +1,1 @@
+"""Policies, one module each. Nothing is re-exported here."""

@@ -1,0 +1,1 @@
+"""How evidence becomes a score, a state and a mode."""
