@@ -23,6 +23,9 @@ Duration = float | timedelta
 class Clock(Protocol):
     """What the library asks of time. `resilient.testing.ManualClock` is another one.
 
+    A clock whose ``sleep`` moves time instead of waiting says so with an attribute
+    ``jumps = True``; it may sleep where waiting would block an event loop.
+
     Example::
 
         payments = breaker("payments", clock=ManualClock())
@@ -54,7 +57,7 @@ async def _sleep_async(seconds: float, /) -> None:
 class SystemClock:
     """The machine's own clock.
 
-    Its four functions are attributes, so that a test can swap the time of policies that were made
+    Its functions are attributes, so that a test can swap the time of policies that were made
     long before the test began.
 
     Example::
@@ -62,7 +65,7 @@ class SystemClock:
         started = system_clock.monotonic()
     """
 
-    __slots__ = ("monotonic", "sleep", "sleep_async", "time")
+    __slots__ = ("jumps", "monotonic", "sleep", "sleep_async", "time")
 
     def __init__(self) -> None:
         self.monotonic: Callable[[], float]
@@ -73,6 +76,7 @@ class SystemClock:
 
     def follow(self, clock: Clock) -> None:
         """Take the time from `clock` until `reset`."""
+        self.jumps: bool = getattr(clock, "jumps", False)
         self.monotonic = clock.monotonic
         self.time = clock.time
         self.sleep = clock.sleep
@@ -80,6 +84,7 @@ class SystemClock:
 
     def reset(self) -> None:
         """Take the time from the machine again."""
+        self.jumps = False
         self.monotonic = time.monotonic
         self.time = time.time
         self.sleep = time.sleep

@@ -22,7 +22,7 @@ from resilient.errors import ConfigError
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Dispatcher", "Listener"]
+__all__ = ["Dispatcher", "Listener", "running_loop"]
 
 PATIENCE = 0.25
 IDLE = 5.0
@@ -31,7 +31,7 @@ LIMIT = 1000
 _log = logging.getLogger("resilient")
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop that runs in this thread, without loading asyncio to find out."""
     if "asyncio" not in sys.modules:
         return None
@@ -55,7 +55,7 @@ class Listener:
         self.fn = fn
         self.dropped = 0
         self.errors = 0
-        self.loop = _running_loop()
+        self.loop = running_loop()
         self.on_cancel: Callable[[], None] | None = None
         self._dispatcher = dispatcher
         self._limit = limit

@@ -1,7 +1,8 @@
 """The one place where parts that do not know each other meet.
 
 It holds the bus and its dispatcher, a weak register of policies and guarded functions, the slot
-for the default mode (filled by wiring), and the emergency switch.
+for the default mode (filled by wiring), the emergency switch, and the faults that a test injects:
+by policy name, a function that takes the protected function and returns a faulty one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from resilient.core.dispatch import Dispatcher, Listener
+from resilient.core.serial import serial
 from resilient.events import Bus, Event
 
 __all__ = ["Hub", "Registered", "hub", "subscribe"]
@@ -38,6 +40,7 @@ class Hub:
         self.dispatcher = Dispatcher()
         self.active = True
         self.make_mode: Callable[[], Any] | None = None
+        self.faults: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {}
         self._mode: Any = None
         self._lock = threading.RLock()
         self._policies: weakref.WeakSet[Registered] = weakref.WeakSet()
@@ -75,6 +78,10 @@ class Hub:
                     self._mode = self.make_mode()
         return self._mode
 
+    def holds_mode(self, mode: object) -> bool:
+        """Whether `mode` is the default one. Makes none."""
+        return self._mode is mode
+
     def swap_mode(self, mode: Any) -> Any:
         """Put `mode` into the slot of the default mode; return what was there (or `None`)."""
         with self._lock:
@@ -93,6 +100,7 @@ class Hub:
         """Give the child fresh locks, no permits of the parent, and an idle dispatcher."""
         self._lock = threading.RLock()
         self.bus.after_fork()
+        serial.after_fork()
         self.dispatcher.after_fork()
         for policy in list(self._policies):
             policy.after_fork()

@@ -1,0 +1,1 @@
+"""The command line: ``resilient``, or ``python -m resilient``."""

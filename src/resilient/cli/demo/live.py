@@ -1,0 +1,111 @@
+"""The live view, for terminals; needs rich."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from resilient.cli.demo import palette
+from resilient.cli.demo.loader import PATIENCE
+from resilient.cli.demo.tally import ARMS, KINDS, Arm, Tally
+from resilient.cli.demo.views import recent
+from resilient.errors import MissingExtraError
+
+try:
+    from rich.console import Group, RenderableType
+    from rich.live import Live
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+except ModuleNotFoundError as error:
+    raise MissingExtraError(extra="demo", package="rich") from error
+
+__all__ = ["LiveView"]
+
+REST = 28
+"""What a row of an arm takes besides its bar, border and padding included."""
+EVENTS = 8
+_MODE = {"NORMAL": "green", "DEGRADED": "yellow", "EMERGENCY": "red"}
+_CIRCUIT = {"closed": "green", "open": "red", "half-open": "yellow"}
+
+
+class LiveView:
+    """Redraws the terminal four times a second."""
+
+    every = 0.25
+
+    def __init__(self) -> None:
+        self._live = Live(auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        """Take the screen."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back as it was."""
+        self._live.__exit__(None, None, None)
+
+    def update(self, tally: Tally, now: float) -> None:
+        """Draw how things stand at `now` seconds."""
+        arms = Table.grid(expand=True, padding=(0, 1))
+        panels = []
+        for name in ARMS:
+            arms.add_column(ratio=1)
+            bar = max(4, self._live.console.width // 2 - REST)
+            panels.append(Panel(_arm(tally.arms[name], now, bar), title=f"{name} service"))
+        arms.add_row(*panels)
+        screen = Group(_head(tally, now), arms, Panel(_mode(tally), title="protected: mode"))
+        self._live.update(Group(screen, Panel(_events(tally), title="so far")), refresh=True)
+
+
+def _head(tally: Tally, now: float) -> Text:
+    text = Text(f" {now:4.1f} of {tally.seconds:g} s   ")
+    faults = [kind.value for kind in tally.current_faults()]
+    if faults:
+        return text.append(f" {' + '.join(faults)} ", style="bold white on red")
+    return text.append("no fault", style="dim")
+
+
+def _arm(arm: Arm, now: float, width: int) -> RenderableType:
+    """The last full second as bars, and the counts since the beginning."""
+    counts = recent(arm, now)
+    most = max(counts.total(), 1)
+    table = Table.grid(padding=(0, 1))
+    for kind in KINDS:
+        bar = "█" * round(width * counts[kind] / most)
+        table.add_row(
+            Text(kind),
+            Text(bar.ljust(width), style=palette.KIND[kind]),
+            Text(f"{counts[kind]:>3}/s"),
+            Text(f"{arm.kinds[kind]:>5}", style="bold" if arm.kinds[kind] else "dim"),
+        )
+    wait = arm.wait(0.99)
+    slow = f"over {PATIENCE:g} s" if wait >= PATIENCE else f"{wait * 1000:.0f} ms"
+    foot = f"p50 {arm.wait(0.5) * 1000:.0f} ms, p99 {slow}, upstream asked {arm.attempts}"
+    return Group(table, Text(foot, style="dim"))
+
+
+def _mode(tally: Tally) -> Text:
+    status = tally.status
+    mode = status.get("mode", "NORMAL")
+    text = Text(f"{mode} ", style=f"bold {_MODE.get(mode, 'white')}")
+    text.append(f"score {status.get('score', 100):.0f}  ", style="default")
+    for name, state in status.get("circuits", {}).items():
+        text.append(f"  {name} circuit ", style="default")
+        text.append(state, style=_CIRCUIT.get(state, "white"))
+    for reason in status.get("reasons", ()):
+        text.append(f"\n  {reason}", style="dim")
+    return text
+
+
+def _events(tally: Tally) -> Text:
+    """What happened last: faults, their ends, and changes of mode, in order."""
+    events = [(s.start, s.what, "red") for s in tally.faults]
+    events += [(s.end, f"end of: {s.what}", "default") for s in tally.faults if s.end is not None]
+    for change in tally.changes:
+        words = f"{change.new}: {'; '.join(change.reasons)}"
+        events.append((change.at, words, _MODE.get(change.new, "white")))
+    text = Text(overflow="ellipsis", no_wrap=True)
+    for at, what, style in sorted(events)[-EVENTS:]:
+        text.append(f"{at:5.1f} s  {what}\n", style=style)
+    return text

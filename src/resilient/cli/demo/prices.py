@@ -1,0 +1,61 @@
+"""Recorded prices, in an SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+__all__ = ["Prices", "create"]
+
+_TABLE = "create table if not exists price (zone text primary key, price real, at real)"
+
+
+def create(path: Path) -> None:
+    """Make the file and its table."""
+    with sqlite3.connect(path) as connection:
+        connection.execute(_TABLE)
+    connection.close()
+
+
+class Prices:
+    """Reads and writes the last price of a zone; blocking, for threads.
+
+    Parameters: `path` of the file; `patience`, the seconds SQLite waits for a lock before it
+    raises `sqlite3.OperationalError`. Its own default is 5.
+
+    Example::
+
+        prices = Prices(path, patience=0.1)
+        prices.write("z01", 12.5, time.time())
+        prices.read("z01")  # (12.5, 1700000000.0)
+    """
+
+    def __init__(self, path: Path, patience: float = 5.0) -> None:
+        self._path = path
+        self._patience = patience
+        self._local = threading.local()
+
+    def read(self, zone: str) -> tuple[float, float]:
+        """Return the last price of `zone` and when it was live. Raises `LookupError` for none."""
+        query = "select price, at from price where zone = ?"
+        row: tuple[float, float] | None = self._connection().execute(query, (zone,)).fetchone()
+        if row is None:
+            message = f"no price was ever recorded for {zone}"
+            raise LookupError(message)
+        return row
+
+    def write(self, zone: str, price: float, at: float) -> None:
+        """Record the price of `zone`."""
+        with self._connection() as connection:
+            connection.execute("replace into price values (?, ?, ?)", (zone, price, at))
+
+    def _connection(self) -> sqlite3.Connection:
+        """One connection per thread, as SQLite wants it."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self._path, timeout=self._patience)
+            # The file lives as long as the demo; a slow disk is not among its faults.
+            connection.execute("pragma synchronous = off")
+            self._local.connection = connection
+        return connection

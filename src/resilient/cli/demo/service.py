@@ -1,0 +1,66 @@
+"""What both services share: the HTTP front, the shape of an answer, the status for the views."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from resilient.cli.demo import child, wire
+
+__all__ = ["OK", "Pricing", "Quote", "Status", "main"]
+
+OK = 200
+STATUS_EVERY = 0.2
+
+Status = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """An answer: the price, and where it came from, how fresh it is, of when, and why.
+
+    `at` is the wall-clock time at which the price was live, `None` for a default. `reasons` says
+    what was tried before.
+    """
+
+    zone: str
+    price: float
+    at: float | None
+    source: str
+    freshness: str
+    reasons: tuple[str, ...] = ()
+
+
+class Pricing(Protocol):
+    """What an arm of the demo is to the front."""
+
+    async def quote(self, zone: str) -> Quote:
+        """Return a price for `zone`."""
+        ...
+
+    def status(self) -> Status:
+        """Return what the views show, as plain data."""
+        ...
+
+
+def main(make: Callable[[int, Path], Pricing]) -> None:
+    """Serve what `make(upstream_port, database)` returns, until the parent is gone."""
+
+    async def started(_: asyncio.Queue[child.Message]) -> None:
+        pricing = make(int(sys.argv[1]), Path(sys.argv[2]))
+
+        async def answer(path: str) -> tuple[int, bytes]:
+            quote = await pricing.quote(path.rpartition("/")[2])
+            return OK, json.dumps(asdict(quote)).encode()
+
+        child.say(ready=await wire.serve(wire.listen(), answer))
+        while True:
+            await asyncio.sleep(STATUS_EVERY)
+            child.say(status=pricing.status())
+
+    child.run(started)

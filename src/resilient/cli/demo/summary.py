@@ -1,0 +1,78 @@
+"""The end of the story in words and figures: the table of both arms, the modes, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resilient.cli.demo.loader import PATIENCE
+from resilient.cli.demo.tally import ARMS, Arm, Tally
+
+__all__ = ["LABELS", "course", "rows", "text", "verdict"]
+
+LABELS = {
+    "live": "fresh: live from the upstream",
+    "database": "stale: recorded in the database",
+    "stale": "stale: last good answer in memory",
+    "default": "default: a fixed price",
+    "late": f"failed: no answer within {PATIENCE:g} s",
+    "error": "failed: an error",
+}
+"""What the kinds of answer are called, best first."""
+
+
+def rows(tally: Tally) -> list[tuple[str, ...]]:
+    """Return the table: a label, then the figure of each arm; the first row is the head."""
+    arms = [tally.arms[name] for name in ARMS]
+    table: list[tuple[str, ...]] = [("", *ARMS)]
+    table.append(("requests", *(f"{arm.total}" for arm in arms)))
+    table += [(label, *(_share(arm, kind) for arm in arms)) for kind, label in LABELS.items()]
+    table += [(f"p{p} of the wait", *(_wait(arm, p / 100) for arm in arms)) for p in (50, 99)]
+    table.append(("requests to the upstream", *(f"{arm.attempts}" for arm in arms)))
+    return table
+
+
+def _share(arm: Arm, kind: str) -> str:
+    count = arm.kinds[kind]
+    return f"{count} ({100 * count / arm.total:.1f} %)" if count else "0"
+
+
+def _wait(arm: Arm, share: float) -> str:
+    wait = arm.wait(share)
+    return f"over {PATIENCE:g} s" if wait >= PATIENCE else f"{wait * 1000:.1f} ms"
+
+
+def course(tally: Tally) -> list[tuple[str, str, str]]:
+    """Return the timeline of modes: when, what, and why."""
+    return [
+        (f"{c.at:.1f} s", f"{c.old} to {c.new}, score {c.score:.0f}", "; ".join(c.reasons))
+        for c in tally.changes
+    ]
+
+
+def verdict(tally: Tally) -> str:
+    """Return one sentence that compares the arms."""
+    bare, protected = (tally.arms[name] for name in ARMS)
+    return (
+        f"Under the same load and the same faults, the bare service failed {bare.failed} of "
+        f"{bare.total} requests, the protected one {protected.failed} of {protected.total}."
+    )
+
+
+def text(tally: Tally) -> str:
+    """Return all of it as plain lines."""
+    return "\n".join(_lines(tally))
+
+
+def _lines(tally: Tally) -> Iterator[str]:
+    table = rows(tally)
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for label, *figures in table:
+        cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+        yield "  ".join([label.ljust(widths[0]), *cells]).rstrip()
+    yield "(the wait is until an answer, or until the client gave up; quick errors left out)"
+    yield ""
+    yield "modes of the protected service:"
+    for at, what, why in course(tally) or [("", "it stayed NORMAL", "")]:
+        yield f"  {at:>7}  {what}" + (f": {why}" if why else "")
+    yield ""
+    yield verdict(tally)

@@ -1,0 +1,121 @@
+"""As much HTTP/1.1 as the demo needs, over real sockets: GET, keep-alive, a length in each answer.
+
+Written on the standard library, so that the demo needs no HTTP package and shows nothing that a
+client did on its own: this one neither retries nor times out unless told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+__all__ = ["HOST", "Client", "listen", "serve"]
+
+HOST = "127.0.0.1"
+_END = b"\r\n\r\n"
+_BACKLOG = 512
+
+Handler = Callable[[str], Awaitable[tuple[int, bytes]]]
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def listen(port: int = 0, *, shared: bool = False) -> socket.socket:
+    """Bind a socket to `port` (0: any free one).
+
+    With `shared`, a second process may bind the same port: one holds it without listening, so that
+    nobody takes it while the other is down.
+    """
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared and hasattr(socket, "SO_REUSEPORT"):
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind((HOST, port))
+    return bound
+
+
+async def serve(bound: socket.socket, handler: Handler) -> int:
+    """Answer every GET on `bound` with what `handler(path)` returns; return the port.
+
+    The server lives as long as its loop. An exception of the handler answers 500.
+    """
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(_END)
+                path = head.split(b" ", 2)[1].decode()
+                writer.write(_answer(*await _handled(handler, path)))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(connected, sock=bound, backlog=_BACKLOG)
+    _servers.append(server)
+    port: int = bound.getsockname()[1]
+    return port
+
+
+_servers: list[asyncio.Server] = []
+
+
+async def _handled(handler: Handler, path: str) -> tuple[int, bytes]:
+    try:
+        return await handler(path)
+    except Exception as error:  # noqa: BLE001  (a server answers 500 for whatever went wrong)
+        return 500, f"{type(error).__name__}: {error}".encode()
+
+
+def _answer(status: int, body: bytes) -> bytes:
+    return b"HTTP/1.1 %d -\r\ncontent-length: %d" % (status, len(body)) + _END + body
+
+
+class Client:
+    """Asks one server on this machine, over connections it keeps.
+
+    Parameters: `port`; `timeout` in seconds for a whole request, `None` for none.
+    `sent` counts the requests it tried to send.
+
+    Example::
+
+        status, body = await Client(port, timeout=30).get("/price/z01")
+    """
+
+    def __init__(self, port: int, timeout: float | None = None) -> None:
+        self.port = port
+        self.timeout = timeout
+        self.sent = 0
+        self._idle: deque[_Connection] = deque()
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Return status and body. Raises `OSError` if no whole answer came."""
+        self.sent += 1
+        async with asyncio.timeout(self.timeout):
+            connection = await self._connect()
+            try:
+                status, body = await self._exchange(connection, path)
+            except BaseException:
+                connection[1].close()
+                raise
+        self._idle.append(connection)
+        return status, body
+
+    async def _connect(self) -> _Connection:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection(HOST, self.port)
+
+    async def _exchange(self, connection: _Connection, path: str) -> tuple[int, bytes]:
+        reader, writer = connection
+        writer.write(b"GET %s HTTP/1.1\r\nhost: %s" % (path.encode(), HOST.encode()) + _END)
+        try:
+            head = await reader.readuntil(_END)
+            length = int(head.rpartition(b"content-length: ")[2])
+            return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+        except asyncio.IncompleteReadError:
+            message = "the server closed the connection before it had answered"
+            raise ConnectionResetError(message) from None

@@ -1,0 +1,141 @@
+"""The asyncio driver, and the straight line for coroutine functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from resilient.clock import system_clock
+from resilient.core.effects import Call, Effect, Invoke, Reply, Sleep, Step, Within
+from resilient.core.outcome import Outcome, unwrap
+from resilient.core.policy import Gauge, Line
+from resilient.core.segment import Segment
+from resilient.core.serial import serial
+from resilient.core.timer import within
+from resilient.errors import CallTimeoutError
+
+__all__ = ["drive", "line", "run"]
+
+
+async def drive(step: Step, call: Call) -> Outcome[Any]:
+    """Run the flow of `step` to its outcome. Closes it whatever happens, so every gate settles."""
+    flow = step(call)
+    try:
+        effect = next(flow)
+        while True:
+            effect = flow.send(await _perform(effect))
+    except StopIteration as stop:
+        outcome: Outcome[Any] = stop.value
+        return outcome
+    finally:
+        flow.close()
+
+
+async def run(step: Step, call: Call) -> Any:
+    """Run the flow of `step`; return its value or raise its error."""
+    return unwrap(await drive(step, call))
+
+
+async def _perform(effect: Effect) -> Any:
+    if type(effect) is Invoke:
+        call = effect.call
+        return await _answer(call.fn, call.args, call.kwargs)
+    if type(effect) is Sleep:
+        if effect.seconds > 0:
+            await effect.clock.sleep_async(effect.seconds)
+        return True
+    if type(effect) is Within:
+        return await _within(effect)
+    assert type(effect) is Reply  # noqa: S101  (there are four effects)
+    return await _answer(effect.fn, effect.args, effect.kwargs)
+
+
+async def _answer(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Outcome[Any]:
+    # A frame of its own: the error's traceback ends here and holds none of the driver's frames.
+    try:
+        value = fn(*args, **kwargs)
+        if hasattr(value, "__await__"):
+            value = await value
+    except Exception as error:  # noqa: BLE001  (judged by the policies)
+        return Outcome(error=error)
+    return Outcome(value)
+
+
+async def _within(effect: Within) -> Outcome[Any]:
+    try:
+        outcome: Outcome[Any] = await within(
+            drive(effect.step, effect.call), effect.seconds, effect.name
+        )
+    except CallTimeoutError as error:
+        return Outcome(error=error)
+    return outcome
+
+
+def line(segment: Segment) -> Line:
+    """The straight line of `segment` for a coroutine function."""
+    if not segment.straight:
+        return _flow_only(segment)
+    return _plain(segment) if segment.clock is None else _gated(segment)
+
+
+def _flow_only(segment: Segment) -> Line:
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        return await run(segment.step, segment.call(args, kwargs, serial.value))
+
+    return guarded
+
+
+def _plain(segment: Segment) -> Line:
+    target = segment.target
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        mark = serial.value
+        try:
+            return await target.fn(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  (judged by the policies)
+            first = Outcome[Any](error=error)
+        call = segment.call(args, kwargs, mark, first)
+        del first
+        return await run(segment.step, call)
+
+    return guarded
+
+
+def _gated(segment: Segment) -> Line:
+    target, fixed, find = segment.target, segment.gauge, segment.find
+    clock = segment.clock or system_clock
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        mark = serial.value
+        gauge = fixed or find(*args, **kwargs)
+        live = gauge.live
+        if live is None:
+            return await _unadmitted(segment, gauge, args, kwargs, mark)
+        started = clock.monotonic()
+        try:
+            result = await target.fn(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  (judged by the policies)
+            first = Outcome[Any](error=error)
+        else:
+            ended = clock.monotonic()
+            if ended < live.edge and ended - started <= live.limit:
+                live.ok += 1
+            else:
+                gauge.passed(live, started, ended)
+            return result
+        call = segment.call(args, kwargs, mark, first, gauge.permit(live, started), started)
+        del first, gauge
+        return await run(segment.step, call)
+
+    return guarded
+
+
+async def _unadmitted(
+    segment: Segment, gauge: Gauge, args: tuple[Any, ...], kwargs: dict[str, Any], mark: int
+) -> Any:
+    refusal = gauge.refusal() if segment.final else None
+    if refusal is not None:
+        raise refusal
+    return await run(segment.step, segment.call(args, kwargs, mark))

@@ -1,0 +1,39 @@
+"""How much time the caller still has."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from resilient.clock import Clock
+
+__all__ = ["Limit", "current", "remaining"]
+
+
+class Limit:
+    """An instant on a clock. Instants of two clocks are never compared, only what remains."""
+
+    __slots__ = ("_clock", "_until")
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._until = clock.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left; 0 or less when the time is over."""
+        return self._until - self._clock.monotonic()
+
+
+current: ContextVar[Limit | None] = ContextVar("resilient_deadline", default=None)
+"""The innermost deadline of this task or thread."""
+
+
+def remaining() -> float | None:
+    """Seconds left of the innermost `deadline`, never below 0; `None` outside of any.
+
+    Example::
+
+        with deadline(2):
+            client.get(url, timeout=resilient.remaining())
+    """
+    limit = current.get()
+    return None if limit is None else max(0.0, limit.remaining())

@@ -1,0 +1,99 @@
+"""What a flow may ask of its driver.
+
+A flow is a generator: it yields effects, is sent their results, and returns an `Outcome`. It makes
+every decision and performs nothing; a driver performs everything and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from resilient.clock import Clock
+from resilient.core.outcome import Outcome
+
+__all__ = ["Call", "Effect", "Flow", "Invoke", "Reply", "Sleep", "Step", "Within"]
+
+
+class Call:
+    """One call on its way through a pipeline.
+
+    `held` is what the straight line hands over, by position in the pipeline: a permit already
+    held there. `first` is the outcome it already has. `mark` is the serial number of retries
+    when the call began; `began` its start on the clock, if anybody measured it.
+    `attempts` counts how often the function was called.
+    """
+
+    __slots__ = ("args", "attempts", "began", "first", "fn", "held", "kwargs", "mark")
+
+    def __init__(  # noqa: PLR0913  (a record, filled in one place)
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        mark: int = 0,
+        first: Outcome[Any] | None = None,
+        held: dict[int, Any] | None = None,
+    ) -> None:
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.mark = mark
+        self.first = first
+        self.held = held
+        self.began: float | None = None
+        self.attempts = 0
+
+    def take(self, place: int) -> Any:
+        """The permit handed over for `place`, once; `None` if there is none."""
+        return self.held.pop(place, None) if self.held else None
+
+
+class Invoke:
+    """Call the function. Its result is an `Outcome`; anything but an `Exception` passes through."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+
+class Reply:
+    """Call `fn`, an alternative, sync or async. Its result is an `Outcome`, as for `Invoke`."""
+
+    __slots__ = ("args", "fn", "kwargs")
+
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait `seconds` on `clock`. Its result says whether the driver was able to wait."""
+
+    seconds: float
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Run `step` for at most `seconds`. Its result is an `Outcome`.
+
+    If the time is over first, the error is the `CallTimeoutError` of the limit called `name`.
+    """
+
+    seconds: float
+    name: str
+    step: Step
+    call: Call
+
+
+Effect = Invoke | Reply | Sleep | Within
+Flow = Generator[Effect, Any, Outcome[Any]]
+Step = Callable[[Call], Flow]

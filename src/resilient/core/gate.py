@@ -1,0 +1,196 @@
+"""A gate admits a call, or refuses it, and learns how it ended.
+
+A gate never blocks. Every permit ends exactly once: judged by an outcome, or abandoned (`None`)
+when the call was cancelled, interrupted, rejected further in, or never ran.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from types import TracebackType
+from typing import Any
+
+from resilient.core.effects import Call, Flow, Step
+from resilient.core.held import HeldPermits
+from resilient.core.hub import hub
+from resilient.core.outcome import Outcome
+from resilient.core.policy import Policy
+from resilient.errors import Rejected
+
+__all__ = ["Gate", "PermitManager"]
+
+
+class Gate(Policy):
+    """A policy that admits and settles; the only kind that is also a context manager.
+
+    ``with gate:`` and ``async with gate:`` keep a stack of permits for each task, else for each
+    thread. A permit that may be left elsewhere is a `permit()`.
+    """
+
+    gate = True
+    _held: HeldPermits | None = None
+
+    @abstractmethod
+    def admit(self, *args: Any, **kwargs: Any) -> Any:
+        """A permit for a call with these arguments, or a new `Rejected`, which is not raised."""
+
+    @abstractmethod
+    def settle(self, permit: Any, outcome: Outcome[Any] | None) -> None:
+        """End a permit. `None` is abandoned: nothing is judged."""
+
+    def flow(self, call: Call, inner: Step, place: int) -> Flow:
+        """Admit, go on, settle whatever happens."""
+        permit = call.take(place)
+        if permit is None:
+            permit = self.admit(*call.args, **call.kwargs)
+            if isinstance(permit, Rejected):
+                return Outcome(error=permit)
+        outcome = None
+        try:
+            outcome = yield from inner(call)
+        finally:
+            self.settle(permit, outcome)
+        return outcome
+
+    def permit(self) -> PermitManager:
+        """A single-use context manager that may be left by another task or thread.
+
+        Example::
+
+            async with payments.permit():
+                async for row in stream:
+                    ...
+        """
+        return PermitManager(self)
+
+    def enter(self) -> Any:
+        """Admit a block and let an injected fault fail it. Raises `Rejected`."""
+        permit = self.admit()
+        if isinstance(permit, Rejected):
+            raise permit
+        fault = hub.faults.get(self.name) if hub.faults else None
+        if fault is not None:
+            try:
+                fault(_nothing)()
+            except Exception as error:
+                self.settle(permit, Outcome(error=error))
+                raise
+            except BaseException:
+                self.settle(permit, None)
+                raise
+        return permit
+
+    async def enter_async(self) -> Any:
+        """As `enter`, for ``async with``."""
+        permit = self.admit()
+        if isinstance(permit, Rejected):
+            raise permit
+        fault = hub.faults.get(self.name) if hub.faults else None
+        if fault is not None:
+            try:
+                await fault(_nothing_async)()
+            except Exception as error:
+                self.settle(permit, Outcome(error=error))
+                raise
+            except BaseException:
+                self.settle(permit, None)
+                raise
+        return permit
+
+    def leave(self, permit: Any, error: BaseException | None) -> None:
+        """Settle a block that ended with `error`."""
+        if permit is None:
+            return
+        if error is None:
+            self.settle(permit, Outcome())
+        elif isinstance(error, Exception):
+            self.settle(permit, Outcome(error=error))
+        else:
+            self.settle(permit, None)
+
+    def _stack(self) -> HeldPermits:
+        # Made on first need; setdefault, because two threads may need it at once.
+        return self._held or self.__dict__.setdefault("_held", HeldPermits())
+
+    def __enter__(self) -> None:
+        """Enter a block. Raises `Rejected`."""
+        self._stack().push(self.enter())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the block entered last by this task or thread; `RuntimeError` if there is none."""
+        self.leave(self._stack().pop(self.name), error)
+
+    async def __aenter__(self) -> None:
+        """Enter a block. Raises `Rejected`."""
+        self._stack().push(await self.enter_async())
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the block entered last by this task or thread; `RuntimeError` if there is none."""
+        self.leave(self._stack().pop(self.name), error)
+
+    def after_fork(self) -> None:
+        """Hold nothing of the parent's."""
+        if self._held is not None:
+            self._held.after_fork()
+
+
+class PermitManager:
+    """One permit of a gate, as a context manager for one use. Made by `Gate.permit`."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._permit: Any = None
+        self._used = False
+
+    def _begin(self) -> None:
+        if self._used:
+            message = f"a permit of {self._gate.name} is for one use; ask for a new one"
+            raise RuntimeError(message)
+        self._used = True
+
+    def __enter__(self) -> None:
+        """Enter. Raises `Rejected`, or `RuntimeError` on a second use."""
+        self._begin()
+        self._permit = self._gate.enter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave, in any task or thread."""
+        permit, self._permit = self._permit, None
+        self._gate.leave(permit, error)
+
+    async def __aenter__(self) -> None:
+        """Enter. Raises `Rejected`, or `RuntimeError` on a second use."""
+        self._begin()
+        self._permit = await self._gate.enter_async()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave, in any task or thread."""
+        self.__exit__(kind, error, traceback)
+
+
+def _nothing() -> None:
+    """What an injected fault wraps in a block."""
+
+
+async def _nothing_async() -> None:
+    """What an injected fault wraps in an async block."""

@@ -1,0 +1,122 @@
+"""What a policy is, to the parts that run policies."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from resilient.clock import Clock, system_clock
+from resilient.core.effects import Call, Flow, Step
+from resilient.errors import Rejected
+
+__all__ = ["Gauge", "Line", "Meter", "Policy"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Line = Callable[..., Any]
+
+
+class Meter(Protocol):
+    """A counter that the straight line may increment without a lock.
+
+    Only while the call ends before `edge` and took at most `limit` seconds. Both are plain
+    attributes, so reading, comparing and adding happen without a call in between.
+    """
+
+    ok: int
+    edge: float
+    limit: float
+
+
+class Gauge(Protocol):
+    """A gate whose admission is free while `live` is not `None`."""
+
+    live: Any
+
+    def passed(self, meter: Any, started: float, ended: float, /) -> None:
+        """Record a success that the straight line may not count by itself."""
+        ...
+
+    def refusal(self) -> Rejected | None:
+        """The rejection that a call would meet now, if it is certain without changing state."""
+        ...
+
+    def permit(self, meter: Any, started: float, /) -> object:
+        """The permit that the straight line held, for the flow."""
+        ...
+
+
+class Policy(ABC):
+    """Base of every policy: a decorator, and a layer of a pipeline.
+
+    A subclass writes its decisions once, as a flow; drivers for threads and for asyncio run it.
+    """
+
+    name: str = ""
+    """What errors and events call it."""
+    straight = True
+    """Whether plain success needs nothing from this policy beyond its gauge."""
+    repeats = False
+    """Whether it may answer or ask again, so that a rejection further in is not the end."""
+    limiter = False
+    """Whether it bounds the time of what is inside; then `wrap` gives its straight line."""
+    timed = False
+    """Whether it must know when a call began, even one that succeeds at once."""
+    clock: Clock = system_clock
+    """What it measures with."""
+
+    @abstractmethod
+    def flow(self, call: Call, inner: Step, place: int) -> Flow:
+        """The policy's decisions around `inner`; `place` is its position in the pipeline."""
+
+    def wrap(self, line: Line, is_async: bool) -> Line:  # noqa: FBT001
+        """For a limiter of time: `line` with the limit around it."""
+        del is_async
+        return line
+
+    gate = False
+    """Whether it admits calls and settles them."""
+
+    def gauge(self) -> Gauge | None:
+        """A gate's gauge; `None` if it depends on the call's arguments."""
+        return None
+
+    def find(self, *args: Any, **kwargs: Any) -> Gauge:
+        """The gauge for a call with these arguments."""
+        raise LookupError(args, kwargs)
+
+    def check(self, fn: Callable[..., Any], is_async: bool) -> None:  # noqa: FBT001
+        """Raise `TypeError` if this policy cannot protect `fn`."""
+
+    def layers(self) -> tuple[Policy, ...]:
+        """The policies this one stands for; a pipeline stands for several."""
+        return (self,)
+
+    def describe(self) -> str:
+        """One line for `pipeline.describe()`."""
+        return f"{type(self).__name__}({self.name!r})" if self.name else type(self).__name__
+
+    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
+        """Guard `fn`: a function, a coroutine function, or a method of any kind.
+
+        Returns a plain function with the signature of `fn`; the undecorated one is its
+        ``__wrapped__``. An already guarded function is joined into one pipeline.
+        Raises `TypeError` for what cannot be protected: generators, classes, non-callables.
+        """
+        from resilient.core.weave import guard  # noqa: PLC0415  (weave builds on this module)
+
+        return guard(self.layers(), fn)
+
+    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call `fn` once under this policy; an awaitable if `fn` is async.
+
+        Example::
+
+            payments.call(charge, 42)
+            await payments.call(charge_async, 42)
+        """
+        from resilient.core.weave import call  # noqa: PLC0415  (weave builds on this module)
+
+        result: R = call(self.layers(), fn, args, kwargs)
+        return result

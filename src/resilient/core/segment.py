@@ -1,0 +1,90 @@
+"""What a straight line needs to know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from resilient.clock import Clock
+from resilient.core.effects import Call, Step
+from resilient.core.outcome import Outcome
+from resilient.core.policy import Gauge
+
+__all__ = ["FreeGauge", "Segment", "Target"]
+
+
+class Target:
+    """The function in the middle, held in a cell so that a test can put another in its place."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+
+    def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it."""
+        return self.fn(*args, **kwargs)
+
+
+class _FreeMeter:
+    __slots__ = ("edge", "limit", "ok")
+
+    def __init__(self) -> None:
+        self.ok = 0
+        self.edge = self.limit = math.inf
+
+
+class FreeGauge:
+    """The gauge where no gate is but somebody needs to know when a call began."""
+
+    __slots__ = ("live",)
+
+    def __init__(self) -> None:
+        self.live = _FreeMeter()
+
+    def passed(self, meter: Any, started: float, ended: float, /) -> None:
+        """Nothing counts here."""
+
+    def refusal(self) -> None:
+        """Nothing is refused here."""
+
+    def permit(self, meter: Any, started: float, /) -> None:
+        """Nothing is held here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of policies with at most one gate, and the step to resume in when not all is well.
+
+    `target` is what this segment calls, `original` the function in the middle of the pipeline.
+    `gauge` belongs to the gate at `place`; if it depends on the call, `find` finds it.
+    `final` says that nobody in this segment repeats or answers a rejection of that gate.
+    `clock` measures the calls, `None` if nobody needs that.
+    """
+
+    target: Target
+    original: Target
+    step: Step
+    gauge: Gauge | None
+    find: Callable[..., Gauge]
+    place: int
+    final: bool
+    clock: Clock | None
+    straight: bool
+
+    def call(  # noqa: PLR0913  (what the straight line has in its hands)
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        mark: int,
+        first: Outcome[Any] | None = None,
+        permit: object = None,
+        began: float | None = None,
+    ) -> Call:
+        """The record with which the flow takes over from the straight line."""
+        held = None if permit is None else {self.place: permit}
+        record = Call(self.original.fn, args, kwargs, mark=mark, first=first, held=held)
+        record.began = began
+        return record

@@ -1,0 +1,196 @@
+"""The blocking driver, and the straight line for functions.
+
+The driver performs what a flow yields, on the caller's thread. It never waits on a thread that
+runs an event loop, because every task of that loop would wait with it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from types import CoroutineType
+from typing import Any
+
+from resilient.clock import system_clock
+from resilient.core.dispatch import running_loop
+from resilient.core.effects import Call, Effect, Invoke, Reply, Sleep, Step, Within
+from resilient.core.inspection import refuse_coroutine
+from resilient.core.outcome import Outcome, unwrap
+from resilient.core.policy import Gauge, Line
+from resilient.core.segment import Segment
+from resilient.core.serial import serial
+from resilient.errors import CallTimeoutError
+
+__all__ = ["drive", "line", "pause", "run", "within"]
+
+
+def drive(step: Step, call: Call) -> Outcome[Any]:
+    """Run the flow of `step` to its outcome. Closes it whatever happens, so every gate settles."""
+    flow = step(call)
+    try:
+        effect = next(flow)
+        while True:
+            effect = flow.send(_perform(effect))
+    except StopIteration as stop:
+        outcome: Outcome[Any] = stop.value
+        return outcome
+    finally:
+        flow.close()
+
+
+def run(step: Step, call: Call) -> Any:
+    """Run the flow of `step`; return its value or raise its error."""
+    return unwrap(drive(step, call))
+
+
+def pause(seconds: float, sleep: Callable[[float], object], *, jumps: bool = False) -> bool:
+    """Wait, unless this thread runs an event loop; say whether waiting was possible.
+
+    A clock that only `jumps` blocks nobody.
+    """
+    if seconds <= 0:
+        return True
+    if not jumps and running_loop() is not None:
+        return False
+    sleep(seconds)
+    return True
+
+
+def within(fn: Callable[[], Any], seconds: float, name: str) -> Any:
+    """Run `fn` on a worker thread and wait `seconds` for it.
+
+    Raises `CallTimeoutError` if it takes longer. The thread cannot be stopped: it lives on until
+    `fn` returns, and what `fn` returns then is dropped.
+    """
+    done = threading.Event()
+    box: list[Any] = [None, None]
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            box[0] = context.run(fn)
+        except BaseException as error:  # noqa: BLE001  (it is raised where the caller waits)
+            box[1] = error
+        done.set()
+
+    threading.Thread(target=work, name=f"resilient-timeout-{name}", daemon=True).start()
+    if not done.wait(seconds):
+        raise CallTimeoutError(name, seconds)
+    value, error = box
+    box.clear()
+    if error is None:
+        return value
+    try:
+        raise error
+    finally:
+        del error
+
+
+def _perform(effect: Effect) -> Any:
+    if type(effect) is Invoke:
+        call = effect.call
+        return _answer(call.fn, call.args, call.kwargs)
+    if type(effect) is Sleep:
+        clock = effect.clock
+        return pause(effect.seconds, clock.sleep, jumps=getattr(clock, "jumps", False))
+    if type(effect) is Within:
+        return _within(effect)
+    assert type(effect) is Reply  # noqa: S101  (there are four effects)
+    return _answer(effect.fn, effect.args, effect.kwargs)
+
+
+def _answer(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome[Any]:
+    # A frame of its own: the error's traceback ends here and holds none of the driver's frames.
+    try:
+        value = fn(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001  (judged by the policies)
+        return Outcome(error=error)
+    refuse_coroutine(fn, value)
+    return Outcome(value)
+
+
+def _within(effect: Within) -> Outcome[Any]:
+    try:
+        outcome: Outcome[Any] = within(
+            lambda: drive(effect.step, effect.call), effect.seconds, effect.name
+        )
+    except CallTimeoutError as error:
+        return Outcome(error=error)
+    return outcome
+
+
+def line(segment: Segment) -> Line:
+    """The straight line of `segment` for a function."""
+    if not segment.straight:
+        return _flow_only(segment)
+    return _plain(segment) if segment.clock is None else _gated(segment)
+
+
+def _flow_only(segment: Segment) -> Line:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return run(segment.step, segment.call(args, kwargs, serial.value))
+
+    return guarded
+
+
+def _plain(segment: Segment) -> Line:
+    target = segment.target
+    original = segment.original
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        mark = serial.value
+        try:
+            result = target.fn(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  (judged by the policies)
+            first = Outcome[Any](error=error)
+        else:
+            if type(result) is CoroutineType:
+                refuse_coroutine(original.fn, result)
+            return result
+        call = segment.call(args, kwargs, mark, first)
+        del first
+        return run(segment.step, call)
+
+    return guarded
+
+
+def _gated(segment: Segment) -> Line:
+    target, fixed, find = segment.target, segment.gauge, segment.find
+    clock = segment.clock or system_clock
+    original = segment.original
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        mark = serial.value
+        gauge = fixed or find(*args, **kwargs)
+        live = gauge.live
+        if live is None:
+            return _unadmitted(segment, gauge, args, kwargs, mark)
+        started = clock.monotonic()
+        try:
+            result = target.fn(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  (judged by the policies)
+            first = Outcome[Any](error=error)
+        else:
+            if type(result) is CoroutineType:
+                refuse_coroutine(original.fn, result)
+            ended = clock.monotonic()
+            if ended < live.edge and ended - started <= live.limit:
+                live.ok += 1
+            else:
+                gauge.passed(live, started, ended)
+            return result
+        call = segment.call(args, kwargs, mark, first, gauge.permit(live, started), started)
+        del first, gauge
+        return run(segment.step, call)
+
+    return guarded
+
+
+def _unadmitted(
+    segment: Segment, gauge: Gauge, args: tuple[Any, ...], kwargs: dict[str, Any], mark: int
+) -> Any:
+    refusal = gauge.refusal() if segment.final else None
+    if refusal is not None:
+        raise refusal
+    return run(segment.step, segment.call(args, kwargs, mark))

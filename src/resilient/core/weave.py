@@ -1,0 +1,206 @@
+"""From a list of policies to one guarded function.
+
+The policies' flows are woven into one step, outermost first. Beside it, the straight line is
+compiled: what a call costs when nothing goes wrong. A straight line covers a *segment*, which has
+at most one gate; a limiter of time, or a second gate, starts another segment inside it. To an
+outer segment, the inner one is a function that returns or raises.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar, cast
+
+from resilient.core import threads
+from resilient.core.effects import Call, Flow, Invoke, Step
+from resilient.core.hub import hub
+from resilient.core.inspection import is_async_callable
+from resilient.core.outcome import Outcome
+from resilient.core.policy import Line, Policy
+from resilient.core.segment import FreeGauge, Segment, Target
+from resilient.core.serial import serial
+
+__all__ = ["Guard", "call", "guard", "guard_of", "weave"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MARKER = "__resilient_guard__"
+
+
+class Guard(Target):
+    """What a guarded function knows of itself: its policies, its function, its flow.
+
+    `fn` is what is called in the middle; `original` is what was decorated.
+    """
+
+    __slots__ = ("__weakref__", "is_async", "names", "original", "policies", "step", "wrapper")
+
+    def __init__(self, policies: Sequence[Policy], fn: Callable[..., Any]) -> None:
+        super().__init__(fn)
+        self.original = fn
+        self.policies = tuple(policies)
+        self.names = tuple(policy.name for policy in policies if policy.name)
+        self.is_async = is_async_callable(fn)
+        self.wrapper: weakref.ref[Any] | None = None
+        for policy in self.policies:
+            policy.check(fn, self.is_async)
+        self.step = weave(self.policies)
+
+    def swap(self, fn: Callable[..., Any] | None) -> None:
+        """Call `fn` in the middle instead of the original; `None` restores it."""
+        self.fn = self.original if fn is None else fn
+
+
+def _invoke(call: Call) -> Flow:
+    """The innermost step."""
+    call.attempts += 1
+    outcome: Outcome[Any] = yield Invoke(call)
+    return outcome
+
+
+def _replayable(step: Step) -> Step:
+    """`step`, except that an outcome handed over by the straight line is taken first, once."""
+
+    def replay(call: Call) -> Flow:
+        first = call.first
+        if first is None:
+            return (yield from step(call))
+        call.first = None
+        call.attempts += 1
+        return first
+
+    return replay
+
+
+def _layer(policy: Policy, inner: Step, place: int) -> Step:
+    """`policy` around `inner`; nothing at all while the library is switched off."""
+
+    def layer(call: Call) -> Flow:
+        if hub.active or (call.held and place in call.held):
+            return policy.flow(call, inner, place)
+        return inner(call)
+
+    return layer
+
+
+def weave(policies: Sequence[Policy], inner: Step = _invoke, start: int = 0) -> Step:
+    """Join the flows of `policies`, outermost first, into one step around `inner`."""
+    step = _replayable(inner)
+    for place in reversed(range(len(policies))):
+        step = _layer(policies[place], step, start + place)
+    return step
+
+
+def guard(policies: Sequence[Policy], fn: Callable[P, R]) -> Callable[P, R]:
+    """Guard `fn` with `policies`, outermost first. See `Policy.__call__`."""
+    if isinstance(fn, staticmethod | classmethod):
+        return cast("Callable[P, R]", type(fn)(guard(policies, fn.__func__)))
+    existing = guard_of(fn)
+    if existing is not None:
+        policies, fn = (*policies, *existing.policies), _rebind(existing.original, fn)
+    made = Guard(policies, fn)
+    line, made.step = _compile(made, made.policies)
+    wrapper = functools.wraps(fn)(line)
+    setattr(wrapper, _MARKER, made)
+    made.wrapper = weakref.ref(wrapper)
+    hub.register_guard(made)
+    return cast("Callable[P, R]", wrapper)
+
+
+def guard_of(fn: object) -> Guard | None:
+    """The guard of a guarded function or bound method, else `None`.
+
+    ``functools.wraps`` copies our marker to a foreign decorator around it, so the marker counts
+    only on the very function it names.
+    """
+    fn = getattr(fn, "__func__", fn)
+    found = getattr(fn, _MARKER, None)
+    if isinstance(found, Guard) and found.wrapper is not None and found.wrapper() is fn:
+        return found
+    return None
+
+
+def _rebind(original: Callable[..., Any], fn: object) -> Callable[..., Any]:
+    """`original`, bound to the same object as the method `fn` if it is one."""
+    owner = getattr(fn, "__self__", None)
+    return original if owner is None else types.MethodType(original, owner)
+
+
+def call(
+    policies: Sequence[Policy], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run `fn` once under `policies`; an awaitable of the result if it is async."""
+    made = Guard(policies, fn)
+    for name in made.names if hub.faults else ():
+        if name in hub.faults:
+            made.swap(hub.faults[name](made.fn))
+    return outcome_of(made, args, kwargs, unwrapped=True)
+
+
+def outcome_of(
+    made: Guard, args: tuple[Any, ...], kwargs: dict[str, Any], *, unwrapped: bool = False
+) -> Any:
+    """Run a guard's whole flow: an outcome or, `unwrapped`, what the caller would have got."""
+    record = Call(made.fn, args, kwargs, mark=serial.value)
+    if not made.is_async:
+        return (threads.run if unwrapped else threads.drive)(made.step, record)
+    from resilient.core import aio  # noqa: PLC0415  (threads-only programs never load asyncio)
+
+    return (aio.run if unwrapped else aio.drive)(made.step, record)
+
+
+def _compile(made: Guard, policies: Sequence[Policy], start: int = 0) -> tuple[Line, Step]:
+    """Compile the straight line of `policies`, which begin at place `start`, and its step."""
+    end = _segment_end(policies)
+    here, rest = policies[:end], policies[end:]
+    if not rest:
+        step = weave(here, start=start)
+        return _line(made, here, start, step, made), step
+    if not here:
+        return _limited(made, rest, start)
+    line, inner = _compile(made, rest, start + end)
+    step = weave(here, inner, start)
+    return _line(made, here, start, step, Target(line)), step
+
+
+def _limited(made: Guard, policies: Sequence[Policy], start: int) -> tuple[Line, Step]:
+    """Compile a limiter of time and what is inside it."""
+    limiter, rest = policies[0], policies[1:]
+    line, inner = _compile(made, rest, start + 1) if rest else (made.invoke, _invoke)
+    return limiter.wrap(line, made.is_async), weave([limiter], inner, start)
+
+
+def _segment_end(policies: Sequence[Policy]) -> int:
+    """Where the first segment ends: before a limiter of time or a second gate."""
+    gates = 0
+    for index, policy in enumerate(policies):
+        gates += policy.gate
+        if policy.limiter or gates > 1:
+            return index
+    return len(policies)
+
+
+def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, target: Target) -> Line:
+    """The straight line of one segment."""
+    gate = next((place for place, policy in enumerate(policies) if policy.gate), None)
+    clocks = [policy.clock for policy in policies if policy.gate or policy.timed]
+    segment = Segment(
+        target=target,
+        original=made,
+        step=step,
+        gauge=FreeGauge() if gate is None else policies[gate].gauge(),
+        find=made.fn if gate is None else policies[gate].find,
+        place=start + (gate or 0),
+        final=gate is not None and not any(outer.repeats for outer in policies[:gate]),
+        clock=clocks[0] if clocks else None,
+        straight=all(policy.straight for policy in policies) and len(set(map(id, clocks))) <= 1,
+    )
+    if not made.is_async:
+        return threads.line(segment)
+    from resilient.core import aio  # noqa: PLC0415  (threads-only programs never load asyncio)
+
+    return aio.line(segment)

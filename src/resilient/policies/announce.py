@@ -1,0 +1,42 @@
+"""What the bus is told of a circuit."""
+
+from __future__ import annotations
+
+from resilient.core.copies import brief
+from resilient.core.hub import hub
+from resilient.events import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+    CircuitOverridden,
+    CircuitState,
+)
+from resilient.policies.circuit import Circuit, Transition
+
+__all__ = ["publish"]
+
+_KINDS = {CircuitState.HALF_OPEN: CircuitHalfOpened, CircuitState.CLOSED: CircuitClosed}
+
+
+def publish(circuit: Circuit, change: Transition) -> None:
+    """Publish a committed transition."""
+    old, new, reason, sequence = change
+    name = circuit.rules.name
+    if new is CircuitState.OPEN:
+        hub.bus.publish(
+            CircuitOpened(
+                name=name,
+                key=circuit.key,
+                old=old,
+                new=new,
+                reason=reason,
+                sequence=sequence,
+                retry_after=max(0.0, circuit.until - circuit.clock.monotonic()),
+                error=None if circuit.error is None else brief(circuit.error),
+            )
+        )
+        return
+    kind = _KINDS.get(new, CircuitOverridden)
+    hub.bus.publish(
+        kind(name=name, key=circuit.key, old=old, new=new, reason=reason, sequence=sequence)
+    )

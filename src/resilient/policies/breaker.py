@@ -1,0 +1,187 @@
+"""How a circuit breaker is made: every setting, its default, and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+import pybreaker
+
+from resilient.clock import Clock, Duration, seconds, system_clock
+from resilient.core.ports import Criticality
+from resilient.errors import ConfigError
+from resilient.policies.circuit_breaker import CircuitBreaker
+from resilient.policies.judge import Judge
+from resilient.policies.match import Catch, matcher, positive, whole
+from resilient.policies.pybreaker_bridge import Bridge
+from resilient.policies.rules import Rules
+from resilient.policies.window import LastCalls
+
+__all__ = ["breaker"]
+
+
+def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name optional)
+    name: str,
+    *,
+    failure_threshold: int | None = 5,
+    failure_rate: float | None = None,
+    window: Duration | LastCalls = 30,
+    minimum_calls: int | None = None,
+    slow_call_duration: Duration | None = None,
+    slow_call_rate: float | None = 1.0,
+    reset_timeout: Duration = 60,
+    reset_backoff: float = 1.0,
+    max_reset_timeout: Duration | None = None,
+    reset_jitter: float = 0.0,
+    half_open_calls: int = 1,
+    half_open_success_rate: float = 1.0,
+    half_open_timeout: Duration | None = None,
+    on: Catch = Exception,
+    ignore: Catch = (),
+    failure_result: Callable[[Any], bool] | None = None,
+    retry_after: Callable[[Exception], float | None] | None = None,
+    key: Callable[..., Hashable] | None = None,
+    max_keys: int = 10_000,
+    key_ttl: Duration = 3600,
+    listeners: Iterable[pybreaker.CircuitBreakerListener] = (),
+    storage: pybreaker.CircuitBreakerStorage | None = None,
+    weight: float | None = None,
+    criticality: Criticality | str | None = None,
+    mode: object = None,
+    clock: Clock | None = None,
+) -> CircuitBreaker:
+    """Make a circuit breaker: it stops calling a dependency that fails, and tries again later.
+
+    When it opens (each may be `None`; with none of the three it only counts):
+
+    * `failure_threshold`: this many failures in a row. Default 5.
+    * `failure_rate`: this share of the calls in the window failed, in (0, 1].
+    * `slow_call_duration`, `slow_call_rate`: this share of the calls took longer than so many
+      seconds, failures included.
+
+    What it counts over:
+
+    * `window`: seconds, in 10 buckets, or ``resilient.calls(n)``, the last n outcomes. Default 30 s.
+    * `minimum_calls`: below this many outcomes a rate is unknown. Default 20, or the n of
+      ``calls(n)`` if that is smaller.
+
+    How long it stays open:
+
+    * `reset_timeout`: seconds. Default 60.
+    * `reset_backoff`: factor for each opening since it was last closed, up to
+      `max_reset_timeout` seconds (default 600, or `reset_timeout` if that is longer).
+    * `reset_jitter`: random share of the open time, up or down, in [0, 1].
+    * `retry_after`: a function of the failure that opened it, giving seconds or `None`.
+
+    How it closes again:
+
+    * `half_open_calls`: trial calls let through, outstanding and judged together. Default 1.
+    * `half_open_success_rate`: the share of them that must succeed, in (0, 1]. A trial call that is
+      slow counts as failed.
+    * `half_open_timeout`: seconds after which a trial call that has not ended loses its place to
+      the next caller. Default: `reset_timeout`.
+
+    What counts as failure:
+
+    * `on`, `ignore`: exception classes, tuples of them, or predicates. `ignore` wins. An exception
+      outside `on` is a success: the dependency answered. An ignored one touches no counter.
+    * `failure_result`: a predicate on results that were returned.
+
+    Circuits for keys:
+
+    * `key`: a function of the call's arguments; each key has a circuit of its own under this name,
+      at most `max_keys` (default 10,000), forgotten after `key_ttl` seconds (default 3600) unused.
+
+    Around it: pybreaker `listeners` and `storage`; `weight` and `criticality` of the component that
+    the mode knows by this name; `mode`, the mode it reports to (default: the default mode);
+    `clock`.
+
+    The defaults of 5 failures and 60 s are those of pybreaker; 20 calls and 50 % where a rate is
+    wanted are common in Hystrix and resilience4j.
+
+    Raises `ConfigError` naming the setting, its value and what is allowed.
+
+    Example::
+
+        payments = breaker("payments", failure_rate=0.5, slow_call_duration=2)
+
+        @payments
+        def charge(order: int) -> Receipt: ...
+    """
+    if not (isinstance(name, str) and name):
+        raise ConfigError("name", name, "a string that is not empty")
+    _check_callables(failure_result=failure_result, retry_after=retry_after, key=key)
+    size = window.number if isinstance(window, LastCalls) else None
+    reset = seconds("reset_timeout", reset_timeout)
+    bridge = Bridge(listeners, storage)
+    rules = Rules(
+        name=name,
+        failure_threshold=_optional(whole, "failure_threshold", failure_threshold),
+        failure_rate=_optional(_share, "failure_rate", failure_rate),
+        slow_call_duration=_optional(seconds, "slow_call_duration", slow_call_duration),
+        slow_call_rate=_optional(_share, "slow_call_rate", slow_call_rate),
+        minimum_calls=_minimum(minimum_calls, size),
+        window_seconds=None if isinstance(window, LastCalls) else seconds("window", window),
+        window_calls=size or 0,
+        reset_timeout=reset,
+        reset_backoff=_backoff(reset_backoff),
+        max_reset_timeout=_cap(max_reset_timeout, reset),
+        reset_jitter=positive("reset_jitter", reset_jitter, most=1, zero=True),
+        half_open_calls=whole("half_open_calls", half_open_calls),
+        half_open_success_rate=_share("half_open_success_rate", half_open_success_rate),
+        half_open_timeout=(
+            reset if half_open_timeout is None else seconds("half_open_timeout", half_open_timeout)
+        ),
+        straight=failure_result is None and storage is None and not bridge.on_each_call,
+    )
+    return CircuitBreaker(
+        rules,
+        Judge(matcher("on", on), matcher("ignore", ignore), failure_result, retry_after),
+        clock=system_clock if clock is None else clock,
+        bridge=None if bridge.idle else bridge,
+        key=key,
+        max_keys=whole("max_keys", max_keys),
+        key_ttl=seconds("key_ttl", key_ttl),
+        weight=_optional(positive, "weight", weight),
+        criticality=None if criticality is None else Criticality.of(criticality),
+        mode=mode,
+    )
+
+
+def _optional(check: Callable[..., Any], setting: str, value: Any) -> Any:
+    return None if value is None else check(setting, value)
+
+
+def _share(setting: str, value: float) -> float:
+    return positive(setting, value, most=1)
+
+
+def _minimum(given: int | None, size: int | None) -> int:
+    if given is None:
+        return 20 if size is None else min(20, size)
+    whole("minimum_calls", given)
+    if size is not None and given > size:
+        raise ConfigError("minimum_calls", given, f"at most the {size} calls that the window holds")
+    return given
+
+
+def _backoff(value: float) -> float:
+    if positive("reset_backoff", value) < 1:
+        raise ConfigError("reset_backoff", value, "a number >= 1")
+    return float(value)
+
+
+def _cap(given: Duration | None, reset: float) -> float:
+    if given is None:
+        return max(600.0, reset)
+    cap = seconds("max_reset_timeout", given)
+    if cap < reset:
+        allowed = f"at least the reset_timeout of {reset:g} s"
+        raise ConfigError("max_reset_timeout", given, allowed)
+    return cap
+
+
+def _check_callables(**functions: object) -> None:
+    for setting, function in functions.items():
+        if function is not None and not callable(function):
+            raise ConfigError(setting, function, "a function, or None")

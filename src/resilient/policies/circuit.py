@@ -1,0 +1,313 @@
+"""The state machine of one circuit: pure decisions under one lock, with the time passed in.
+
+::
+
+              a criterion is met                the open time is over
+    CLOSED -----------------------> OPEN ---------------------------------> HALF_OPEN
+       ^                              ^                                      |     |
+       |                              +---- success rate out of reach -------+     |
+       +------------------------------------- success rate certain ----------------+
+
+    FORCED_OPEN, DISABLED and METRICS_ONLY are entered and left by hand.
+
+Each transition begins a new *era*: a window or a set of trial places. A permit remembers its era,
+so an answer that belongs to an earlier one changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from resilient.clock import Clock
+from resilient.errors import CircuitOpenError
+from resilient.events import CircuitState
+from resilient.policies.latency import Latency
+from resilient.policies.rules import Rules
+from resilient.policies.trials import Trials
+from resilient.policies.window import Window
+
+__all__ = ["Circuit", "Permit", "Transition"]
+
+CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+_COUNTING = (CLOSED, CircuitState.METRICS_ONLY)
+
+
+class Permit:
+    """Leave to make one call: the era it belongs to (`None`: nothing is judged) and its start."""
+
+    __slots__ = ("circuit", "era", "started")
+
+    def __init__(self, circuit: Circuit, era: object, started: float) -> None:
+        self.circuit = circuit
+        self.era = era
+        self.started = started
+
+
+Transition = tuple[CircuitState, CircuitState, str, int]
+"""Old state, new state, reason, sequence number."""
+
+
+class Circuit:
+    """One circuit of a breaker.
+
+    `live` is the window while the straight line may count into it, else `None`; it is the gauge
+    of the breaker (see `resilient.core.policy.Gauge`). `tell` is called after each transition,
+    without the lock.
+    """
+
+    __slots__ = (
+        "active",
+        "clock",
+        "error",
+        "ignored",
+        "key",
+        "last_error",
+        "latency",
+        "live",
+        "lock",
+        "opened_at",
+        "openings",
+        "rejected",
+        "rules",
+        "sequence",
+        "state",
+        "streak",
+        "tell",
+        "trials",
+        "until",
+        "window",
+    )
+
+    def __init__(
+        self,
+        rules: Rules,
+        clock: Clock,
+        lock: threading.RLock,
+        tell: Callable[[Circuit, Transition], None],
+        key: object = None,
+    ) -> None:
+        self.rules = rules
+        self.clock = clock
+        self.lock = lock
+        self.tell = tell
+        self.key = key
+        self.active = True
+        self.state = CLOSED
+        self.window: Window = rules.new_window(clock.monotonic())
+        self.live: Window | None = None
+        self.latency: Latency | None = None
+        self.trials: Trials | None = None
+        self.streak = 0
+        self.openings = 0
+        self.until = 0.0
+        self.sequence = 0
+        self.rejected = 0
+        self.ignored = 0
+        self.opened_at: float | None = None
+        self.last_error: BaseException | str | None = None
+        self.error: BaseException | str | None = None
+        self.align(clock.monotonic())
+
+    # Admission
+
+    def refusal(self) -> CircuitOpenError | None:
+        """The rejection while this circuit is surely open; `None` if a call might be admitted."""
+        state = self.state
+        if not self.active:
+            return None
+        if state is OPEN:
+            left = self.until - self.clock.monotonic()
+            if left <= 0:
+                return None
+            self.rejected += 1
+            return CircuitOpenError(self.rules.name, left, "the circuit is open", self.error)
+        if state is CircuitState.FORCED_OPEN:
+            self.rejected += 1
+            return CircuitOpenError(self.rules.name, None, "the circuit is forced open", None)
+        return None
+
+    def admit(self) -> Permit | CircuitOpenError:
+        """Admit a call, or say why not. Never waits."""
+        refusal = self.refusal()
+        if refusal is not None:
+            return refusal
+        now = self.clock.monotonic()
+        if not self.active or self.state is CircuitState.DISABLED:
+            return Permit(self, None, now)
+        change = None
+        with self.lock:
+            if self.state is OPEN and now >= self.until:
+                change = self.move(HALF_OPEN, "the open time is over", now)
+            admitted = self._admit(now)
+        if change is not None:
+            self.tell(self, change)
+        return admitted
+
+    def _admit(self, now: float) -> Permit | CircuitOpenError:
+        if self.state in _COUNTING:
+            return Permit(self, self.window, now)
+        if self.trials is None:
+            # Opened, forced open or disabled between the first look and the lock.
+            return self.refusal() or Permit(self, None, now)
+        permit = Permit(self, self.trials, now)
+        wait = self.trials.admit(permit, now)
+        if wait is None:
+            return permit
+        self.rejected += 1
+        reason = "the circuit is half open and every trial place is taken"
+        return CircuitOpenError(self.rules.name, wait, reason, self.error)
+
+    def permit(self, window: Window, started: float) -> Permit:
+        """The permit of a call that the straight line admitted."""
+        return Permit(self, window, started)
+
+    # Recording
+
+    def passed(self, window: Window, started: float, ended: float) -> None:
+        """Record a success that the straight line may not count by itself."""
+        self._record(window, started, ended, failed=False)
+
+    def abandon(self, permit: Permit, *, ignored: bool = False) -> None:
+        """Give a permit back without judging anything."""
+        self.ignored += ignored
+        if permit.era is None or permit.era is not self.trials:
+            return
+        with self.lock:
+            if permit.era is self.trials:
+                self.trials.give_back(permit)
+
+    def settle(
+        self, permit: Permit, *, failed: bool, error: Any = None, open_for: float | None = None
+    ) -> None:
+        """Judge a call. `open_for` is what the failure itself asks the open time to be."""
+        ended = self.clock.monotonic()
+        if permit.era is self.window:
+            self._record(
+                self.window, permit.started, ended, failed=failed, error=error, open_for=open_for
+            )
+        elif permit.era is not None and permit.era is self.trials:
+            self._settle_trial(permit, ended, failed=failed, error=error, open_for=open_for)
+
+    def _record(  # noqa: PLR0913  (one outcome)
+        self,
+        window: Window,
+        started: float,
+        ended: float,
+        *,
+        failed: bool,
+        error: Any = None,
+        open_for: float | None = None,
+    ) -> None:
+        took = ended - started
+        with self.lock:
+            if window is not self.window or self.state not in _COUNTING:
+                return
+            if self.latency is not None:
+                self.latency.add(took, ended)
+            window.add(ended, failed=failed, slow=self.rules.is_slow(took))
+            self.streak = self.streak + 1 if failed else 0
+            if failed:
+                self.last_error = error
+            change = self._judge(ended, error, open_for)
+            if change is None:
+                self.align(ended)
+        if change is not None:
+            self.tell(self, change)
+
+    def _judge(self, now: float, error: Any, open_for: float | None) -> Transition | None:
+        if self.state is not CLOSED:
+            return None
+        reason = self.rules.verdict(self.streak, self.window.counts(now))
+        if reason is None:
+            return None
+        self.error = error
+        return self.move(OPEN, reason, now, open_for)
+
+    def _settle_trial(
+        self, permit: Permit, now: float, *, failed: bool, error: Any, open_for: float | None
+    ) -> None:
+        slow = self.rules.is_slow(now - permit.started)
+        change = None
+        with self.lock:
+            trials = self.trials
+            if trials is None or permit.era is not trials:
+                return
+            if failed and permit in trials:
+                self.last_error = error
+            passed = trials.settle(permit, good=not (failed or slow))
+            if passed is True:
+                change = self.move(CLOSED, "enough trial calls succeeded", now)
+            elif passed is False:
+                self.error = error
+                reason = "a trial call was too slow" if slow and not failed else "trial calls failed"
+                change = self.move(OPEN, reason, now, open_for)
+        if change is not None:
+            self.tell(self, change)
+
+    # Transitions; the caller holds the lock
+
+    def move(
+        self, new: CircuitState, reason: str, now: float, open_for: float | None = None
+    ) -> Transition:
+        """Go to state `new` and begin a new era."""
+        old, self.state = self.state, new
+        self.sequence += 1
+        self.trials = self.rules.new_trials() if new is HALF_OPEN else None
+        if new is OPEN:
+            grown = self.rules.open_time(self.openings)
+            self.until = now + (grown if open_for is None else open_for)
+            self.openings += 1
+            self.opened_at = self.clock.time()
+        elif new is CLOSED:
+            self.clear(now)
+        else:
+            self._renew(self.window.copy())
+        self.align(now)
+        return (old, new, reason, self.sequence)
+
+    def clear(self, now: float) -> None:
+        """Forget the window and what opened the circuit."""
+        self._renew(self.rules.new_window(now))
+        self.streak = 0
+        self.openings = 0
+        self.error = None
+
+    def _renew(self, window: Window) -> None:
+        # The old window may still be in the hands of a call: it must not count there unseen.
+        self.window.edge = -math.inf
+        self.window = window
+
+    def align(self, now: float) -> None:
+        """Tell the straight line whether it may count, until when, and up to which duration."""
+        window = self.window
+        counting = self.active and self.state in _COUNTING
+        must_look = self.rules.must_look(self.streak, window, now)
+        window.edge = window.until() if counting and not must_look else -math.inf
+        window.limit = -math.inf if self.latency is not None else self.rules.slow_limit
+        self.live = window if counting and self.rules.straight else None
+
+    def after_fork(self, lock: threading.RLock) -> None:
+        """A fresh lock for the child, and trial places that nobody holds."""
+        self.lock = lock
+        if self.trials is not None:
+            self.trials = self.rules.new_trials()
+
+    # Plain data
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """State, openings, and seconds left instead of instants."""
+        state = OPEN if self.state is HALF_OPEN else self.state
+        left = max(0.0, self.until - now) if self.state is OPEN else 0.0
+        return {"state": state.value, "seconds_left": left, "openings": self.openings}
+
+    def restore(self, data: Mapping[str, Any], now: float) -> Transition:
+        """Take over a snapshot; the window starts empty."""
+        openings = int(data["openings"])
+        change = self.move(CircuitState(data["state"]), "restored", now, float(data["seconds_left"]))
+        self.clear(now)
+        self.openings = openings
+        self.align(now)
+        return change

@@ -1,0 +1,325 @@
+"""The circuit breaker as a policy. Its decisions are in `resilient.policies.circuit`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pybreaker
+
+from resilient.clock import Clock, Duration
+from resilient.core.copies import brief, without_traceback
+from resilient.core.effects import Call, Flow, Step
+from resilient.core.hub import hub
+from resilient.core.outcome import Outcome
+from resilient.core.policy import Gauge
+from resilient.core.ports import CircuitHealth, Criticality
+from resilient.errors import ConfigError, Rejected
+from resilient.events import CallFailed, CallRejected, CircuitState
+from resilient.policies import announce
+from resilient.policies.breaker_health import health_of
+from resilient.policies.circuit import Circuit, Permit, Transition
+from resilient.policies.judge import Judge, Verdict
+from resilient.policies.keys import KeyedStore
+from resilient.policies.latency import Latency
+from resilient.policies.pybreaker_bridge import Bridge, StateName
+from resilient.policies.rules import Rules
+from resilient.policies.surface import Switchboard
+
+__all__ = ["CircuitBreaker", "KeyedCircuit"]
+
+_MANUAL = (CircuitState.FORCED_OPEN, CircuitState.DISABLED, CircuitState.METRICS_ONLY)
+
+
+class CircuitBreaker(Switchboard):
+    """Stops calling a dependency that fails, and tries again later. Made by `resilient.breaker`.
+
+    One object serves threads and event loops at once, as a decorator, through `call`, and as a
+    context manager.
+    """
+
+    def __init__(  # noqa: PLR0913  (its parts, put together by `resilient.breaker`)
+        self,
+        rules: Rules,
+        judge: Judge,
+        *,
+        clock: Clock,
+        bridge: Bridge | None = None,
+        key: Callable[..., Hashable] | None = None,
+        max_keys: int = 10_000,
+        key_ttl: float = 3600.0,
+        weight: float | None = None,
+        criticality: Criticality | None = None,
+        mode: object = None,
+    ) -> None:
+        self.name = rules.name
+        self.clock = clock
+        self.straight = rules.straight
+        self.weight = weight
+        self.criticality = criticality
+        self.mode = mode
+        self._rules = rules
+        self._judge = judge
+        self._bridge = bridge
+        self._key = key
+        self._lock = threading.RLock()
+        self._active = True
+        self._watching = False
+        self._manual: CircuitState | None = None
+        if key is None:
+            self._circuit: Circuit | None = self._make(None)
+            self._store: KeyedStore[Circuit] | None = None
+        else:
+            self._circuit = None
+            self._store = KeyedStore(
+                self._make,
+                lambda circuit: circuit.window.recorded + circuit.rejected + circuit.sequence,
+                most=max_keys,
+                ttl=key_ttl,
+                clock=clock,
+            )
+        hub.register(self)
+        self._refresh()
+
+    # The policy
+
+    def admit(self, *args: Any, **kwargs: Any) -> Permit | Rejected:
+        """A permit, or a new `CircuitOpenError`, which is not raised."""
+        self._refresh()
+        if self._circuit is None and not (args or kwargs):
+            message = f"{self.name} has a key: use `with {self.name}.for_key(key):`"
+            raise TypeError(message)
+        return self.admit_to(self.find(*args, **kwargs))
+
+    def admit_to(self, circuit: Circuit) -> Permit | Rejected:
+        """As `admit`, to one circuit."""
+        admitted = circuit.admit()
+        if isinstance(admitted, Rejected) and hub.bus.wants(CallRejected):
+            hub.bus.publish(
+                CallRejected(
+                    name=self.name, reason=admitted.reason, retry_after=admitted.retry_after
+                )
+            )
+        return admitted
+
+    def settle(self, permit: Permit, outcome: Outcome[Any] | None) -> None:
+        """Judge a call, or give its permit back (`None`, a rejection further in)."""
+        circuit = permit.circuit
+        if outcome is None or isinstance(outcome.error, Rejected):
+            circuit.abandon(permit)
+            return
+        try:
+            verdict, open_for = self._judge.verdict(outcome)
+        except BaseException:
+            circuit.abandon(permit)
+            raise
+        if verdict is Verdict.IGNORED:
+            circuit.abandon(permit, ignored=True)
+        elif verdict is Verdict.SUCCESS:
+            circuit.settle(permit, failed=False)
+            self._tell_listeners("success")
+        else:
+            self._failed(permit, outcome, open_for)
+
+    def flow(self, call: Call, inner: Step, place: int) -> Flow:
+        """Admit, go on, settle whatever happens."""
+        self._tell_listeners("before_call", call.fn, *call.args)
+        return super().flow(call, inner, place)
+
+    def gauge(self) -> Gauge | None:
+        """The only circuit of a breaker without a key."""
+        return self._circuit
+
+    def find(self, *args: Any, **kwargs: Any) -> Circuit:
+        """The circuit for a call with these arguments."""
+        if self._key is None or self._store is None:
+            assert self._circuit is not None  # noqa: S101  (there is one or the other)
+            return self._circuit
+        return self._store.get(self._key(*args, **kwargs))
+
+    # The surface
+
+    def circuits(self) -> Sequence[Circuit]:
+        """Its circuit, or those of all live keys."""
+        if self._circuit is not None:
+            return (self._circuit,)
+        assert self._store is not None  # noqa: S101  (there is one or the other)
+        return list(self._store.values.values())
+
+    def for_key(self, key: Hashable) -> KeyedCircuit:
+        """The circuit of `key`, as a gate of its own. Raises `TypeError` on a breaker without keys.
+
+        Example::
+
+            with hosts.for_key("api.example.com"):
+                ...
+        """
+        if self._store is None:
+            message = f"{self.name} has no key; give breaker(..., key=) to have a circuit for each"
+            raise TypeError(message)
+        return KeyedCircuit(self, self._store.get(key))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data to restore from: states, and seconds left instead of instants.
+
+        A half-open circuit is written as open with nothing left, so it tries again at once.
+
+        Example::
+
+            json.dumps(payments.snapshot())
+        """
+        if self._circuit is not None:
+            return self._circuit.snapshot(self.clock.monotonic())
+        assert self._store is not None  # noqa: S101  (there is one or the other)
+        return {
+            "keys": [
+                [key, circuit.snapshot(self.clock.monotonic())]
+                for key, circuit in list(self._store.values.items())
+            ]
+        }
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Take over a `snapshot`; windows start empty. Raises `ConfigError` for anything else."""
+        if not isinstance(data, Mapping) or ("keys" in data) != (self._store is not None):
+            raise ConfigError("snapshot", data, "what snapshot() of such a breaker returned")
+        pairs: list[tuple[Circuit, Any]]
+        if self._circuit is not None:
+            pairs = [(self._circuit, data)]
+        else:
+            assert self._store is not None  # noqa: S101  (there is one or the other)
+            pairs = [(self._store.get(key), each) for key, each in data["keys"]]
+        for circuit, each in pairs:
+            try:
+                with circuit.lock:
+                    change = circuit.restore(each, circuit.clock.monotonic())
+            except (KeyError, TypeError, ValueError) as error:
+                allowed = "what snapshot() of such a breaker returned"
+                raise ConfigError("snapshot", data, allowed) from error
+            if change[0] is not change[1]:
+                self._tell(circuit, change)
+
+    def health(self) -> CircuitHealth:
+        """What the mode asks; see `CircuitHealth`. Cheap, never waits for user code."""
+        return health_of(self)
+
+    def watch_latency(self) -> None:
+        """Keep a latency histogram from now on, which takes calls off the straight line."""
+        self._watching = True
+        for circuit in self.circuits():
+            self._watch(circuit)
+
+    def describe(self) -> str:
+        """One line for `pipeline.describe()`."""
+        return f"breaker({self.name!r}): {self._rules.describe()}"
+
+    # What the hub asks
+
+    def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
+        """Work, or let everything pass uncounted."""
+        self._active = active
+        for circuit in self.circuits():
+            with circuit.lock:
+                circuit.active = active
+                circuit.align(circuit.clock.monotonic())
+
+    def after_fork(self) -> None:
+        """Fresh locks; trial places that the parent holds are free."""
+        super().after_fork()
+        self._lock = threading.RLock()
+        if self._store is not None:
+            self._store.after_fork()
+        for circuit in self.circuits():
+            circuit.after_fork(self._lock)
+
+    # Inside
+
+    def _switch(self, state: CircuitState) -> None:
+        self._manual = state if state in _MANUAL else None
+        super()._switch(state)
+
+    def _make(self, key: Hashable) -> Circuit:
+        circuit = Circuit(self._rules, self.clock, self._lock, self._tell, key)
+        if not self._active:
+            circuit.active = False
+            circuit.align(self.clock.monotonic())
+        if self._watching:
+            self._watch(circuit)
+        if self._manual is not None:
+            circuit.move(self._manual, "set by hand for every key", self.clock.monotonic())
+        return circuit
+
+    def _watch(self, circuit: Circuit) -> None:
+        now = self.clock.monotonic()
+        with circuit.lock:
+            if circuit.latency is None:
+                circuit.latency = Latency(now)
+            circuit.align(now)
+
+    def _failed(self, permit: Permit, outcome: Outcome[Any], open_for: float | None) -> None:
+        error = None if outcome.error is None else without_traceback(outcome.error)
+        permit.circuit.settle(permit, failed=True, error=error, open_for=open_for)
+        if hub.bus.wants(CallFailed):
+            hub.bus.publish(
+                CallFailed(
+                    name=self.name,
+                    error="a result judged as failure" if error is None else brief(outcome.error),
+                    seconds=self.clock.monotonic() - permit.started,
+                )
+            )
+        self._tell_listeners("failure", outcome.error)
+
+    def _tell(self, circuit: Circuit, change: Transition) -> None:
+        announce.publish(circuit, change)
+        if self._bridge is not None:
+            self._bridge.tell("state_change", self, StateName(change[0]), StateName(change[1]))
+            self._bridge.store(change[1])
+
+    def _tell_listeners(self, method: str, *args: Any) -> None:
+        if self._bridge is not None:
+            self._bridge.tell(method, self, *args)
+
+    def _refresh(self) -> None:
+        if self._bridge is not None:
+            self._bridge.refresh(self.clock.monotonic(), self._adopt)
+
+    def _adopt(self, name: str) -> None:
+        """Follow a storage that another process has changed."""
+        moves = {
+            pybreaker.STATE_OPEN: self.open,
+            pybreaker.STATE_CLOSED: self.close,
+            pybreaker.STATE_HALF_OPEN: self.half_open,
+        }
+        if name in moves:
+            moves[name]()
+
+
+class KeyedCircuit(Switchboard):
+    """One circuit of a keyed breaker. Made by `CircuitBreaker.for_key`."""
+
+    def __init__(self, owner: CircuitBreaker, circuit: Circuit) -> None:
+        self.name = owner.name
+        self.clock = owner.clock
+        self._owner = owner
+        self._circuit = circuit
+
+    def circuits(self) -> Sequence[Circuit]:
+        """The one."""
+        return (self._circuit,)
+
+    def admit(self, *args: Any, **kwargs: Any) -> Permit | Rejected:
+        """A permit, or a new `CircuitOpenError`, which is not raised."""
+        del args, kwargs
+        return self._owner.admit_to(self._circuit)
+
+    def settle(self, permit: Permit, outcome: Outcome[Any] | None) -> None:
+        """Judge a call, or give its permit back."""
+        self._owner.settle(permit, outcome)
+
+    def gauge(self) -> Gauge | None:
+        """The circuit."""
+        return self._circuit
+
+    def _stack(self) -> Any:
+        # `for_key` may be called anew to leave what was entered; the breaker keeps the stacks.
+        return self._owner._stack()  # noqa: SLF001  (the two are one mechanism)

@@ -1,0 +1,62 @@
+"""What counts: exception classes, tuples of them, or a predicate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resilient.errors import ConfigError, Rejected
+
+__all__ = ["Catch", "Matcher", "catches", "matcher", "positive", "whole"]
+
+Matcher = Callable[[Exception], bool]
+Catch = type[Exception] | tuple[type[Exception], ...] | Matcher
+_ALLOWED = "an Exception class, a tuple of them, or a function of the exception"
+
+
+def matcher(setting: str, catch: Catch) -> Matcher:
+    """Turn `catch` into a predicate.
+
+    Raises `ConfigError`, naming `setting`, for anything else; exceptions outside `Exception`, such
+    as `KeyboardInterrupt` and `asyncio.CancelledError`, are never judged and so refused here.
+
+    Example::
+
+        matcher("on", (OSError, ValueError))(OSError())  # True
+    """
+    if isinstance(catch, type) or isinstance(catch, tuple):
+        classes = catch if isinstance(catch, tuple) else (catch,)
+        for cls in classes:
+            if not (isinstance(cls, type) and issubclass(cls, Exception)):
+                raise ConfigError(setting, cls, _ALLOWED)
+        return lambda error: isinstance(error, classes)
+    if not callable(catch):
+        raise ConfigError(setting, catch, _ALLOWED)
+    predicate = catch
+    return lambda error: bool(predicate(error))
+
+
+def catches(catch: object, cls: type[Rejected]) -> bool:
+    """Whether `catch` names `cls` or one of its subclasses.
+
+    ``on=Exception`` does not name a rejection; ``on=Rejected`` and ``on=CircuitOpenError`` do.
+    """
+    names = catch if isinstance(catch, tuple) else (catch,)
+    return any(isinstance(name, type) and issubclass(name, cls) for name in names)
+
+
+def whole(setting: str, value: int, *, least: int = 1) -> int:
+    """Check a whole number >= `least`. Raises `ConfigError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(setting, value, f"a whole number >= {least}")
+    return value
+
+
+def positive(setting: str, value: float, *, most: float = float("inf"), zero: bool = False) -> float:
+    """Check a number in (0, `most`], or [0, `most`] if `zero`. Raises `ConfigError`."""
+    least = ">= 0" if zero else "> 0"
+    allowed = f"a number {least}" + ("" if most == float("inf") else f" and <= {most:g}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(setting, value, allowed)
+    if not 0 <= value <= most or (value == 0 and not zero):
+        raise ConfigError(setting, value, allowed)
+    return float(value)

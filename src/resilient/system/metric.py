@@ -1,0 +1,145 @@
+"""A figure that the application declares to be evidence."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from resilient.core.hub import hub
+from resilient.system.component import Evidence
+from resilient.system.evidence import clamp
+
+__all__ = ["Metric", "Score"]
+
+Score = Callable[..., float]
+"""A function to [0, 1]: of nothing, asked at every tick, or of the value that was set."""
+
+GRACE = 2.0
+"""Missed by how many times `expect_every` a metric counts as silent."""
+
+
+class _Last(NamedTuple):
+    value: float | None
+    at: float
+    trouble: str = ""
+
+
+class Metric:
+    """Made by `mode.metric`. Attributes: `name`, and `value`, the last one from 0 to 1, or `None`.
+
+    Example::
+
+        delivered = mode.metric("message_delivery", weight=0.3, expect_every=10)
+        delivered.set(0.98)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        score: Score | None,
+        expect_every: float | None,
+        *,
+        now: Callable[[], float],
+        touched: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._score = score
+        self._expect_every = expect_every
+        self._now = now
+        self._touched = touched
+        self._made = now()
+        self._last: _Last | None = None
+        self._maps = score is not None and _takes_a_value(name, score)
+        self._judge = None if score is None else hub.dispatcher.listener(self._judged)
+
+    @property
+    def value(self) -> float | None:
+        """The last value, 0 (dead) to 1 (well); `None` before the first, or after a failed one."""
+        return None if self._last is None else self._last.value
+
+    def set(self, value: float) -> None:
+        """Report a value.
+
+        Without a `score` function it is the health itself and is clamped to 0..1; with one that
+        takes a value it is what that function is given, on a thread of the library's own. Not a
+        number at all (NaN) counts as no evidence.
+        Raises `TypeError` if the metric asks its own function, or `value` is no number.
+
+        Example::
+
+            mode.metric("lag", score=lambda seconds: 1 - seconds / 30).set(12.0)
+        """
+        if self._judge is not None:
+            if not self._maps:
+                message = f"metric {self.name!r} asks its score function; nothing can be set"
+                raise TypeError(message)
+            self._judge.offer((value, self._now()))
+        else:
+            self._keep(float(value), self._now())
+
+    def poll(self) -> None:
+        """Have a score function of nothing asked, off this thread, unless that is under way."""
+        if self._judge is not None and not self._maps and self._judge.idle:
+            self._judge.offer((None, self._now()))
+
+    def fresh_for(self, default: float) -> float:
+        """Seconds for which a value counts."""
+        return default if self._expect_every is None else GRACE * self._expect_every
+
+    def evidence(self, default: float) -> Evidence | None:
+        """The last value as evidence; `default` is its life in seconds if none was promised."""
+        last = self._last
+        if last is None or last.value is None:
+            return None
+        detail = f"reported {last.value:.3g}"
+        return Evidence("metric", last.value, last.at + self.fresh_for(default), detail)
+
+    def blind_from(self) -> float:
+        """The instant from which its silence means BLIND; never if nothing was promised."""
+        if self._expect_every is None:
+            return math.inf
+        last = self._last
+        heard = self._made if last is None or last.value is None else last.at
+        return heard + self.fresh_for(0.0)
+
+    def trouble(self) -> str:
+        """What went wrong with the last value, if anything."""
+        return "" if self._last is None else self._last.trouble
+
+    def _judged(self, item: tuple[Any, float]) -> None:
+        """Ask the score function; runs on the dispatcher."""
+        value, at = item
+        score = self._score
+        assert score is not None  # noqa: S101  (only a metric with a function has a judge)
+        try:
+            found = float(score(value) if self._maps else score())
+        except Exception as error:  # noqa: BLE001  (whatever it raises, the evidence is dropped)
+            self._last = _Last(None, at, f"DROPPED: metric {self.name} raised {error!r}")
+        else:
+            self._keep(found, at)
+        self._touched()
+
+    def _keep(self, value: float, at: float) -> None:
+        if math.isnan(value):
+            self._last = _Last(None, at, f"DROPPED: metric {self.name} is not a number")
+        else:
+            self._last = _Last(clamp(value), at)
+        self._touched()
+
+
+def _takes_a_value(name: str, score: Score) -> bool:
+    """Whether `score` is a function of the value set, and not of nothing."""
+    if not callable(score) or inspect.iscoroutinefunction(score):
+        message = f"score of metric {name!r} must be a plain function, not {score!r}"
+        raise TypeError(message)
+    signature = inspect.signature(score)
+    for arguments, takes in (((), False), ((0.0,), True)):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return takes
+    message = f"score of metric {name!r} must take nothing, or the value that was set"
+    raise TypeError(message)

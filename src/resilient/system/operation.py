@@ -1,0 +1,225 @@
+"""The living mode: asks, decides and tells, for any number of threads and event loops."""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from resilient.clock import Clock
+from resilient.core.hub import hub
+from resilient.core.ports import HealthSource
+from resilient.events import CircuitChanged, CircuitState, FallbackUsed
+from resilient.system.component import Component
+from resilient.system.engine import Engine
+from resilient.system.history import History
+from resilient.system.ledger import Ledger
+from resilient.system.settings import Settings
+from resilient.system.states import Mode, ModeChange
+from resilient.system.timeline import Timeline
+
+__all__ = ["Operation"]
+
+BACKLOG = 1000
+"""Openings of breakers that are remembered while nobody evaluates."""
+
+T = TypeVar("T")
+Command = Callable[[Engine, Mapping[str, Component]], None]
+
+
+class Operation:
+    """Holds the engine under a lock, and brings it up to date.
+
+    A command (a trip, an override, a breaker that opened) goes into an inbox with its instant and
+    is obeyed by the next evaluation, so neither a signal handler nor a tap ever waits for a lock
+    that its own thread holds. No user code runs under the lock.
+    """
+
+    def __init__(self, name: str, settings: Settings, interval: float, clock: Clock | None) -> None:
+        self.name = name
+        self.interval = interval
+        self._settings = settings
+        self._time = Timeline(clock)
+        self._clock = self._time.clock
+        self._engine = Engine(settings, self._time.now())
+        self._ledger = Ledger(settings)
+        self._history = History(self._time.now())
+        self._current = Mode.NORMAL
+        self._fresh_from = math.inf
+        self._fresh_until = -math.inf
+        self._dirt = object()
+        self._inbox: deque[tuple[float, Command]] = deque()
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._sequence = 0
+        self._foreign: set[str] = set()
+        self._kinds: dict[type, bool] = {}
+        self._listen()
+        hub.register(self)
+
+    def evaluate(self) -> Mode:
+        """Bring everything up to date now, and return the mode.
+
+        A tick does the same, and so does reading a stale value. Waits for an evaluation that runs
+        in another thread.
+
+        Example::
+
+            mode.evaluate()
+        """
+        self._under_lock(self._bring_up_to_date)
+        return self._current
+
+    def after_fork(self) -> None:
+        """Take fresh locks in a forked child."""
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._time.after_fork()
+        self._ledger.after_fork()
+
+    def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (asked by the hub)
+        """Nothing to switch: inactive policies say nothing, so their components go idle."""
+
+    def _refresh(self) -> None:
+        """Bring up to date, unless another thread is at it: then the last value must do."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._owner = threading.get_ident()
+                self._bring_up_to_date()
+            finally:
+                self._owner = 0
+                self._lock.release()
+
+    def _under_lock(self, do: Callable[[], T]) -> T | None:
+        """Run `do` alone; `None` if this very thread is in the middle of an evaluation."""
+        me = threading.get_ident()
+        if self._owner == me:
+            return None
+        with self._lock:
+            self._owner = me
+            try:
+                return do()
+            finally:
+                self._owner = 0
+
+    def _command(self, command: Command) -> None:
+        self._inbox.append((self._time.now(), command))
+        self._touch()
+        self.evaluate()
+
+    def _touch(self) -> None:
+        """Make the next reader evaluate. Each touch is a new object, so none gets lost."""
+        self._dirt = object()
+        self._fresh_until = -math.inf
+
+    def _bring_up_to_date(self) -> None:
+        dirt = self._dirt
+        sources = self._sources()
+        now, raw = self._time.read()
+        found = self._ledger.components(sources, now)
+        engine = self._engine
+        while self._inbox:
+            at, command = self._inbox.popleft()
+            engine.advance(at)
+            command(engine, found)
+        engine.advance(now)
+        engine.troubles = tuple(self._ledger.troubles)
+        engine.observe(found)
+        self._current = engine.steady.mode
+        self._tell()
+        for metric in self._ledger.metrics.values():
+            metric.poll()
+        self._fresh_from = raw
+        self._fresh_until = raw + min(self.interval, engine.next_boundary() - engine.now)
+        if self._dirt is not dirt:
+            self._fresh_until = -math.inf
+
+    def _tell(self) -> None:
+        """Record and publish what changed, in order; listeners run elsewhere."""
+        made, self._engine.made = self._engine.made, []
+        for transition, reasons in made:
+            self._sequence += 1
+            self._history.note(transition)
+            change = ModeChange(
+                name=self.name,
+                at=self._time.wall(transition.at),
+                old=transition.old,
+                new=transition.new,
+                score=transition.smoothed * 100,
+                state=self._engine.state_of(transition.smoothed),
+                reasons=reasons,
+                sequence=self._sequence,
+            )
+            self._history.changes.append(change)
+            self._offer(change)
+            hub.bus.publish(change)
+
+    def _offer(self, change: ModeChange) -> None:
+        """Queue a change for this mode's own listeners."""
+
+    def _sources(self) -> dict[str, list[HealthSource]]:
+        """The policies that report here, by the name of their component."""
+        default = hub.holds_mode(self)
+        grouped: dict[str, list[HealthSource]] = {}
+        self._foreign = set()
+        for policy in hub.policies():
+            if not self._is_source(policy):
+                continue
+            if policy.mode is self or (default and policy.mode is None):
+                grouped.setdefault(policy.name, []).append(policy)
+            else:
+                self._foreign.add(policy.name)
+        return grouped
+
+    def _is_source(self, policy: Any) -> bool:
+        kind = type(policy)
+        if kind not in self._kinds:
+            self._kinds[kind] = isinstance(policy, HealthSource)
+        return self._kinds[kind]
+
+    def _listen(self) -> None:
+        """Tap the bus, holding the mode only weakly."""
+        me = weakref.ref(self)
+
+        def changed(event: CircuitChanged) -> None:
+            if (mode := me()) is not None:
+                mode._circuit_changed(event)
+
+        def answered(event: FallbackUsed) -> None:
+            if (mode := me()) is not None:
+                mode._fallback_used(event)
+
+        def evaluate(_: object) -> None:
+            if (mode := me()) is not None:
+                mode.evaluate()
+
+        self._soon = hub.dispatcher.listener(evaluate, limit=1)
+        for event_type, receive in ((CircuitChanged, changed), (FallbackUsed, answered)):
+            weakref.finalize(self, hub.bus.tap(event_type, receive)).atexit = False
+
+    def _circuit_changed(self, event: CircuitChanged) -> None:
+        if event.new is CircuitState.OPEN and event.key is None and len(self._inbox) < BACKLOG:
+            self._inbox.append((self._time.now(), self._opening(event.name)))
+        self._touch()
+        self._soon.offer(event)
+
+    def _fallback_used(self, event: FallbackUsed) -> None:
+        now, worked = self._time.now(), event.source is not None
+        note = self._ledger.fallbacks.note
+        if any([note(name, worked=worked, now=now) for name in event.inside]):
+            self._touch()
+            self._soon.offer(event)
+
+    def _opening(self, name: str) -> Command:
+        def obey(engine: Engine, found: Mapping[str, Component]) -> None:
+            component = found.get(name)
+            if component is None or not any(one.signal == "breaker" for one in component.evidence):
+                return
+            ours = any(one.signal == "breaker" and one.value < 1 for one in component.evidence)
+            if ours or name not in self._foreign:
+                engine.opened(component)
+
+        return obey

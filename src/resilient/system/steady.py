@@ -1,0 +1,257 @@
+"""From a score that jitters to a mode that does not: pure arithmetic in continuous time.
+
+The capped score is taken as a step function: what was fed last holds until the next feed. The
+smoothed score then is a chain of exponentials, and the instant at which it crosses an edge, at
+which a confirmation is complete or a dwell is over follows in closed form. So the history of
+modes is a function of what was fed and when, and never of how often anybody looked.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from resilient.system.settings import Settings
+from resilient.system.states import Mode
+
+__all__ = ["Pending", "Steady", "Transition"]
+
+NEVER = math.inf
+
+
+class Transition(NamedTuple):
+    """The mode changed at instant `at`.
+
+    `cause` is ``relapse``, ``recovery``, ``trip``, ``floor`` or ``forced``; `smoothed` the score;
+    `onset` the instant from which the evidence called for less than NORMAL, if it does.
+    """
+
+    at: float
+    old: Mode
+    new: Mode
+    cause: str
+    smoothed: float
+    onset: float | None = None
+
+
+class Pending(NamedTuple):
+    """A change that is being confirmed: `so_far` of `needed` seconds; `left` until it happens."""
+
+    to: Mode
+    so_far: float
+    needed: float
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """A condition on the smoothed score: true from `since` until `ends`."""
+
+    since: float
+    ends: float
+
+
+class Steady:
+    """The state machine. Instants are seconds on any one clock; scores are from 0 to 1.
+
+    Example::
+
+        steady = Steady(Settings(), now=0.0)
+        steady.feed(0.0)
+        steady.advance(10.0)  # [Transition(at=3.49, old=NORMAL, new=EMERGENCY, ...)]
+    """
+
+    def __init__(self, settings: Settings, now: float) -> None:
+        self.settings = settings
+        self.now = now
+        self.target = 1.0
+        self.smoothed = 1.0
+        self.mode = Mode.NORMAL
+        self.entered = now
+        self.floor = Mode.NORMAL
+        self.held = False
+        self.forced: Mode | None = None
+        self.improved: float | None = None
+        self.onset: float | None = None
+        self.patience = 1.0
+        self._penalty = 0.0
+        self._penalty_at = now
+        self._below: float | None = None
+        self._above: float | None = None
+        normal, degraded = settings.thresholds[1] / 100, settings.thresholds[3] / 100
+        self._lower = {Mode.NORMAL: normal, Mode.DEGRADED: degraded, Mode.EMERGENCY: -1.0}
+        self._return = {
+            Mode.NORMAL: 2.0,
+            Mode.DEGRADED: settings.return_normal / 100,
+            Mode.EMERGENCY: settings.return_degraded / 100,
+        }
+
+    def penalty(self, at: float | None = None) -> float:
+        """Relapses counted against the next improvement, halved every `flap_half_life` seconds."""
+        past = (self.now if at is None else at) - self._penalty_at
+        return float(self._penalty * 0.5 ** (past / self.settings.flap_half_life))
+
+    def shows(self, score: float) -> Mode:
+        """The mode that a score stands for, bands aside."""
+        if score < self._lower[Mode.DEGRADED]:
+            return Mode.EMERGENCY
+        return Mode.DEGRADED if score < self._lower[Mode.NORMAL] else Mode.NORMAL
+
+    def feed(
+        self, target: float, *, floor: Mode = Mode.NORMAL, held: bool = False
+    ) -> list[Transition]:
+        """From now on the capped score is `target`.
+
+        Parameters: `floor`, the best mode allowed (a trip that holds, blindness); `held` forbids
+        improvement.
+        """
+        self.target, self.floor, self.held = target, floor, held
+        ill = target < self._lower[Mode.NORMAL] or floor is not Mode.NORMAL
+        if not ill:
+            self.onset = None
+        elif self.onset is None:
+            self.onset = self.now
+        if self.forced is None and floor.rank > self.mode.rank:
+            return [self._move(floor, "floor")]
+        return []
+
+    def trip(self, target: float) -> list[Transition]:
+        """Take `target` as the smoothed score and go to EMERGENCY, without confirmation."""
+        self.target = self.smoothed = target
+        self._below = self._above = None
+        self.onset = self.now if self.onset is None else self.onset
+        if self.forced is not None or self.mode is Mode.EMERGENCY:
+            return []
+        return [self._move(Mode.EMERGENCY, "trip")]
+
+    def force(self, mode: Mode | None) -> list[Transition]:
+        """Pin the mode to `mode`; `None` lets it go on from where it stands."""
+        self.forced = mode
+        if mode is not None and mode is not self.mode:
+            return [self._move(mode, "forced")]
+        self._below = self._above = None
+        if mode is None:
+            self.entered = self.now
+            self.patience = 1.0 + self.penalty()
+            if self.floor.rank > self.mode.rank:
+                return [self._move(self.floor, "floor")]
+        return []
+
+    def advance(self, until: float) -> list[Transition]:
+        """Let time pass up to `until`; return what happened on the way, in order."""
+        made: list[Transition] = []
+        while self.now < until:
+            at, to = self.next_change()
+            if at <= until and to is not None:
+                self._glide(max(at, self.now))
+                cause = "relapse" if to.rank > self.mode.rank else "recovery"
+                made.append(self._move(to, cause))
+            else:
+                self._glide(until)
+        return made
+
+    def next_change(self) -> tuple[float, Mode | None]:
+        """The instant of the next change of mode if nothing new is fed, and the mode it enters."""
+        if self.forced is not None:
+            return NEVER, None
+        worse, better = self._worsening(), self._improving()
+        if worse is not None:
+            at = worse.since + self.settings.confirm_worse
+            if at < worse.ends:
+                return at, self._worse_at(at)
+        if better is not None:
+            at = max(better.since + self._confirm(), self.entered + self._dwell(), self.now)
+            if at < better.ends:
+                return at, _better(self.mode)
+        return NEVER, None
+
+    def pending(self) -> Pending | None:
+        """What is being confirmed at this instant, if anything is."""
+        at, to = self.next_change()
+        clock = self._worsening() or self._improving()
+        if self.forced is not None or clock is None or clock.since > self.now:
+            return None
+        worse = clock == self._worsening()
+        needed = self.settings.confirm_worse if worse else self._confirm()
+        to = to or (self._worse_at(clock.since + needed) if worse else _better(self.mode))
+        left = max(0.0, at - self.now)
+        return Pending(to, self.now - clock.since, needed, left)
+
+    def dwell_left(self) -> float:
+        """Seconds for which the mode is kept before it may improve; 0 in NORMAL."""
+        if self.mode is Mode.NORMAL:
+            return 0.0
+        return max(0.0, self.entered + self._dwell() - self.now)
+
+    def _confirm(self) -> float:
+        leaving = self.mode is Mode.EMERGENCY
+        settings = self.settings
+        return self.patience * (settings.confirm_degraded if leaving else settings.confirm_normal)
+
+    def _dwell(self) -> float:
+        return self.patience * self.settings.dwell
+
+    def _score_at(self, at: float) -> float:
+        if at == NEVER:
+            return self.target
+        fade = math.exp((self.now - at) / self.settings.tau)
+        return self.target + (self.smoothed - self.target) * fade
+
+    def _crossing(self, edge: float) -> float:
+        """The instant after now at which the smoothed score passes `edge`; NEVER if it does not."""
+        start, end = self.smoothed - edge, self.target - edge
+        if (start < 0) == (end < 0) or end == 0:
+            return NEVER
+        return self.now + self.settings.tau * math.log((start - end) / -end)
+
+    def _worsening(self) -> _Clock | None:
+        """When the smoothed score is below the lower edge, as far as is known now."""
+        edge = self._lower[self.mode]
+        crossing = self._crossing(edge)
+        if self.smoothed < edge:
+            return _Clock(self.now if self._below is None else self._below, crossing)
+        return None if crossing == NEVER else _Clock(crossing, NEVER)
+
+    def _improving(self) -> _Clock | None:
+        """When the smoothed score is at or above the return edge and may improve the mode."""
+        if self.held or self.floor.rank >= self.mode.rank:
+            return None
+        edge = self._return[self.mode]
+        crossing = self._crossing(edge)
+        if self.smoothed >= edge:
+            return _Clock(self.now if self._above is None else self._above, crossing)
+        return None if crossing == NEVER else _Clock(crossing, NEVER)
+
+    def _worse_at(self, at: float) -> Mode:
+        shown = self.shows(self._score_at(at))
+        return shown if shown.rank > self.mode.rank else Mode.DEGRADED
+
+    def _glide(self, until: float) -> None:
+        """Move to `until` with nothing changing on the way but the smoothed score."""
+        below, above = self._worsening(), self._improving()
+        self._below = below.since if below and below.since <= until < below.ends else None
+        self._above = above.since if above and above.since <= until < above.ends else None
+        self.smoothed = self._score_at(until)
+        self.now = until
+
+    def _move(self, to: Mode, cause: str) -> Transition:
+        made = Transition(self.now, self.mode, to, cause, self.smoothed, self.onset)
+        if cause != "forced":
+            self._damp(to)
+        self.mode, self.entered = to, self.now
+        self.patience = 1.0 + self.penalty()
+        self._below = self._above = None
+        return made
+
+    def _damp(self, to: Mode) -> None:
+        """Remember an improvement; count a relapse that follows one too soon."""
+        if to.rank < self.mode.rank:
+            self.improved = self.now
+        elif self.improved is not None and self.now - self.improved < self.settings.flap_window:
+            self._penalty = min(self.settings.flap_limit, self.penalty() + 1)
+            self._penalty_at = self.now
+
+
+def _better(mode: Mode) -> Mode:
+    return Mode.NORMAL if mode is Mode.DEGRADED else Mode.DEGRADED
