@@ -54,31 +54,25 @@ def name_cascade(
     """
     order = sorted(since, key=lambda name: (since[name], name))
 
-    def caused(name: str, cause: str) -> bool:
+    def caused(cause: str, name: str) -> bool:
         return cause in depends_on.get(name, ()) and abs(since[name] - since[cause]) <= window
 
-    roots = [one for one in order if not any(caused(one, other) for other in order)]
-    best: tuple[str, ...] = ()
-    for trigger in roots or order:
-        chain = [trigger]
-        while joiner := _joiner(chain, order, since, depends_on, window, caused):
-            chain.append(joiner)
-        best = max(best, tuple(chain), key=len)
+    def follows(name: str, chain: list[str]) -> bool:
+        after = since[name] - since[chain[0]]
+        undeclared = not depends_on.get(name) and 0 <= after <= window
+        return undeclared or any(caused(cause, name) for cause in chain)
+
+    roots = [one for one in order if not any(caused(other, one) for other in order)]
+    chains = [_chain(trigger, order, follows) for trigger in roots or order]
+    best = max(chains, key=len, default=())
     return Cascade(best[0], best) if len(best) > 1 else None
 
 
-def _joiner(
-    chain: list[str],
-    order: list[str],
-    since: Mapping[str, float],
-    depends_on: Mapping[str, tuple[str, ...]],
-    window: float,
-    caused: Callable[[str, str], bool],
-) -> str | None:
-    """The earliest failure that is not in the chain and follows from it."""
-    for name in order:
-        after = since[name] - since[chain[0]]
-        undeclared = not depends_on.get(name) and 0 <= after <= window
-        if name not in chain and (undeclared or any(caused(name, cause) for cause in chain)):
-            return name
-    return None
+def _chain(
+    trigger: str, order: list[str], follows: Callable[[str, list[str]], bool]
+) -> tuple[str, ...]:
+    """The trigger, and all that follows from it or from one another, in order of joining."""
+    chain = [trigger]
+    while joined := [name for name in order if name not in chain and follows(name, chain)]:
+        chain.append(joined[0])
+    return tuple(chain)

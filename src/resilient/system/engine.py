@@ -9,7 +9,7 @@ from typing import NamedTuple
 from resilient.core.ports import Criticality
 from resilient.system.cascade import Cascade, Onsets, name_cascade
 from resilient.system.component import Component, Evidence
-from resilient.system.reasons import reasons_of
+from resilient.system.reasons import confirmed, reasons_of
 from resilient.system.score import assess
 from resilient.system.settings import Settings
 from resilient.system.states import Mode, SystemState
@@ -114,13 +114,11 @@ class Engine:
         self.trips[trip.reason] = trip
         self._feed()
 
-    def untrip(self, reason: str | None) -> bool:
-        """End one trip, or all; False if there was none."""
-        found = list(self.trips) if reason is None else [one for one in self.trips if one == reason]
-        for one in found:
-            del self.trips[one]
+    def untrip(self, reason: str | None) -> None:
+        """End one trip, or all."""
+        kept = {} if reason is None else self.trips
+        self.trips = {one: trip for one, trip in kept.items() if one != reason}
         self._feed()
-        return bool(found)
 
     def force(self, override: Override | None) -> None:
         """Pin the mode, or let it go."""
@@ -168,8 +166,8 @@ class Engine:
         return Mode.DEGRADED if lasting else Mode.NORMAL
 
     def _note(self, made: list[Transition]) -> None:
-        if made:
-            reasons = tuple(reasons_of(self))
-            self.made += [(one, reasons) for one in made]
         if self.steady.mode is not Mode.EMERGENCY:
             self.edge = ""
+        if made:
+            reasons = tuple(reasons_of(self))
+            self.made += [(one, (*confirmed(one, self.settings), *reasons)) for one in made]

@@ -77,9 +77,10 @@ def _section(title: str, lines: tuple[str, ...] | list[str]) -> list[str]:
 
 def _row(row: Contribution) -> str:
     health = row.standing.name if row.health is None else f"{row.health:.2f}"
+    loss = f"-{row.loss * 100:.1f}" if row.loss else "0.0"
     why = f"  {row.signal}: {row.detail}" if row.signal else ""
     weight = f"{row.criticality.name.lower()}, weight {row.weight:g}"
-    return f"{row.name}  {health}  -{row.loss * 100:.1f}  ({weight}){why}"
+    return f"{row.name}  {health}  {loss}  ({weight}){why}"
 
 
 def explain(engine: Engine) -> Explanation:

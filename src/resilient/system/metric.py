@@ -51,6 +51,7 @@ class Metric:
         self._touched = touched
         self._made = now()
         self._last: _Last | None = None
+        self._asked = -math.inf
         self._maps = score is not None and _takes_a_value(name, score)
         self._judge = None if score is None else hub.dispatcher.listener(self._judged)
 
@@ -79,10 +80,15 @@ class Metric:
         else:
             self._keep(float(value), self._now())
 
-    def poll(self) -> None:
-        """Have a score function of nothing asked, off this thread, unless that is under way."""
-        if self._judge is not None and not self._maps and self._judge.idle:
-            self._judge.offer((None, self._now()))
+    def poll(self, now: float, every: float) -> None:
+        """Have a score function of nothing asked, off this thread, unless that is under way.
+
+        It is asked once in `every` seconds at most.
+        """
+        judge = self._judge
+        if judge is not None and not self._maps and now >= self._asked + every and judge.idle:
+            self._asked = now
+            judge.offer((None, now))
 
     def fresh_for(self, default: float) -> float:
         """Seconds for which a value counts."""
@@ -129,7 +135,7 @@ class Metric:
         self._touched()
 
 
-def _takes_a_value(name: str, score: Score) -> bool:
+def _takes_a_value(name: str, score: object) -> bool:
     """Whether `score` is a function of the value set, and not of nothing."""
     if not callable(score) or inspect.iscoroutinefunction(score):
         message = f"score of metric {name!r} must be a plain function, not {score!r}"

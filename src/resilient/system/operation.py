@@ -115,6 +115,10 @@ class Operation:
         self._dirt = object()
         self._fresh_until = -math.inf
 
+    def _reported(self) -> None:
+        """A metric has a new value: read it soon, but not for each of ten thousand a second."""
+        self._fresh_until = min(self._fresh_until, self._fresh_from + self.interval / 10)
+
     def _bring_up_to_date(self) -> None:
         dirt = self._dirt
         sources = self._sources()
@@ -131,7 +135,7 @@ class Operation:
         self._current = engine.steady.mode
         self._tell()
         for metric in self._ledger.metrics.values():
-            metric.poll()
+            metric.poll(now, self.interval)
         self._fresh_from = raw
         self._fresh_until = raw + min(self.interval, engine.next_boundary() - engine.now)
         if self._dirt is not dirt:
@@ -186,11 +190,11 @@ class Operation:
 
         def changed(event: CircuitChanged) -> None:
             if (mode := me()) is not None:
-                mode._circuit_changed(event)
+                mode._circuit_changed(event)  # noqa: SLF001  (a method of this class)
 
         def answered(event: FallbackUsed) -> None:
             if (mode := me()) is not None:
-                mode._fallback_used(event)
+                mode._fallback_used(event)  # noqa: SLF001  (a method of this class)
 
         def evaluate(_: object) -> None:
             if (mode := me()) is not None:
@@ -209,7 +213,8 @@ class Operation:
     def _fallback_used(self, event: FallbackUsed) -> None:
         now, worked = self._time.now(), event.source is not None
         note = self._ledger.fallbacks.note
-        if any([note(name, worked=worked, now=now) for name in event.inside]):
+        turned = [note(name, worked=worked, now=now) for name in event.inside]
+        if any(turned):
             self._touch()
             self._soon.offer(event)
 

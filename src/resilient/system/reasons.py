@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from resilient.system.engine import Engine, Override, Trip
     from resilient.system.score import Contribution, Gate
+    from resilient.system.settings import Settings
+    from resilient.system.steady import Transition
 
-__all__ = ["changes_of", "reasons_of"]
+__all__ = ["changes_of", "confirmed", "reasons_of"]
 
 
 def reasons_of(engine: Engine) -> Iterator[str]:
@@ -36,6 +38,18 @@ def reasons_of(engine: Engine) -> Iterator[str]:
     for row in sorted(losing, key=lambda row: -row.loss):
         yield _loss(row)
     yield from engine.troubles
+
+
+def confirmed(transition: Transition, settings: Settings) -> list[str]:
+    """What the smoothed score did to bring a change about, if it was the score."""
+    normal, degraded = settings.thresholds[1], settings.thresholds[3]
+    if transition.cause == "relapse":
+        edge = normal if transition.old is Mode.NORMAL else degraded
+        return [f"SCORE: below {edge:g} for {settings.confirm_worse:g} s"]
+    if transition.cause == "recovery":
+        back = settings.return_normal if transition.new is Mode.NORMAL else settings.return_degraded
+        return [f"RECOVERED: the score stayed at {back:g} or above"]
+    return []
 
 
 def changes_of(engine: Engine) -> Iterator[str]:
@@ -100,8 +114,9 @@ def _lifting(gate: Gate) -> str:
 def _edges(engine: Engine) -> Iterator[str]:
     """The scores at which the mode leaves for a better or a worse one."""
     mode, settings = engine.steady.mode, engine.settings
+    returns = (settings.return_normal, settings.return_degraded)
     score = engine.steady.smoothed * 100
-    back = {Mode.DEGRADED: settings.return_normal, Mode.EMERGENCY: settings.return_degraded}.get(mode)
+    back = dict(zip((Mode.DEGRADED, Mode.EMERGENCY), returns, strict=True)).get(mode)
     if back is not None and score < back:
         better = Mode.NORMAL if mode is Mode.DEGRADED else Mode.DEGRADED
         yield f"{better.name} needs a score of {back:g}; it is {score:.1f}"

@@ -147,9 +147,7 @@ def _with_loss(row: Contribution, loss: float) -> Contribution:
     )
 
 
-def _gates(
-    components: list[Component], rows: list[Contribution], now: float
-) -> tuple[Gate, ...]:
+def _gates(components: list[Component], rows: list[Contribution], now: float) -> tuple[Gate, ...]:
     fired = []
     for component, row in zip(components, rows, strict=True):
         if row.health is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
 from resilient.errors import ConfigError
 
-__all__ = ["THRESHOLDS", "Settings"]
+__all__ = ["DEFAULTS", "Settings"]
 
 THRESHOLDS = (95.0, 85.0, 70.0, 50.0, 25.0)
 """Least scores of the six states but the last, best first."""
@@ -66,7 +67,7 @@ class Settings:
                 raise ConfigError(field.name, value, f"a finite number {sign} 0")
 
     def _check_thresholds(self) -> None:
-        given = self.thresholds
+        given: object = self.thresholds
         allowed = "five numbers, strictly falling, below or at 100 and above 0"
         if not isinstance(given, tuple) or len(given) != len(THRESHOLDS):
             raise ConfigError("thresholds", given, allowed)
@@ -85,8 +86,9 @@ class Settings:
 
 
 def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and -float("inf") < value < float("inf")
-    )
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return math.isfinite(value)
+
+
+DEFAULTS = Settings()

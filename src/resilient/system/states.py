@@ -14,7 +14,7 @@ __all__ = ["Mode", "ModeChange", "SystemState"]
 class Mode(Enum):
     """How the application should work now.
 
-    Members: `NORMAL`, everything on; `DEGRADED`, cheaper answers; `EMERGENCY`, the least that helps.
+    `NORMAL` is everything on, `DEGRADED` cheaper answers, `EMERGENCY` the least that helps.
 
     Example::
 
