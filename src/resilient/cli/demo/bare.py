@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 
 from resilient.cli.demo import service, wire
 from resilient.cli.demo.prices import Prices
@@ -19,9 +18,9 @@ HTTP_TIMEOUT = 30.0
 class Bare:
     """Answers prices, or fails."""
 
-    def __init__(self, port: int, database: Path) -> None:
-        self.client = wire.Client(port, timeout=HTTP_TIMEOUT)
-        self.prices = Prices(database)
+    def __init__(self, setup: service.Setup) -> None:
+        self.client = wire.Client(setup.upstream, timeout=HTTP_TIMEOUT)
+        self.prices = Prices(setup.database)
 
     async def quote(self, zone: str) -> service.Quote:
         """Return the live price of `zone`. Raises whatever went wrong."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resilient.cli.demo import prices, wire
-from resilient.cli.demo.faults import Cue, FaultKind, cues, script
+from resilient.cli.demo.faults import SCRIPT_SECONDS, Cue, FaultKind, cues, script
 from resilient.cli.demo.processes import Child, Family
 from resilient.cli.demo.tally import ARMS, Change, Tally
 from resilient.cli.demo.views import View
@@ -32,7 +32,7 @@ class Director:
         self._children: dict[str, Child] = {}
         # Holds the upstream's port, so that nothing else takes it while the upstream is down.
         self._held = wire.listen(shared=True)
-        self._port = str(self._held.getsockname()[1])
+        self._port = str(wire.port_of(self._held))
         self._began: float | None = None
         self._done = asyncio.Event()
         self._locked = asyncio.Event()
@@ -78,7 +78,8 @@ class Director:
         await self._start("upstream", self._port)
 
     async def _start_service(self, arm: str) -> None:
-        await self._start(arm, self._port, str(self._databases[arm]), str(self.tally.seconds))
+        pace = self.tally.seconds / SCRIPT_SECONDS
+        await self._start(arm, self._port, str(self._databases[arm]), str(pace))
 
     async def _show(self, view: View) -> None:
         while True:

@@ -50,12 +50,26 @@ class Prices:
         with self._connection() as connection:
             connection.execute("replace into price values (?, ?, ?)", (zone, price, at))
 
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._connection().close()
+        del self._local.connection
+
     def _connection(self) -> sqlite3.Connection:
         """One connection per thread, as SQLite wants it."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self._path, timeout=self._patience)
-            # The file lives as long as the demo; a slow disk is not among its faults.
-            connection.execute("pragma synchronous = off")
+            connection = _connect(self._path, self._patience)
             self._local.connection = connection
         return connection
+
+
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience)
+    try:
+        # The file lives as long as the demo; a slow disk is not among its faults.
+        connection.execute("pragma synchronous = off")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from resilient.cli.demo import child, wire
 
-__all__ = ["OK", "Pricing", "Quote", "Status", "main"]
+__all__ = ["OK", "Pricing", "Quote", "Setup", "Status", "main"]
 
 OK = 200
 STATUS_EVERY = 0.2
@@ -36,6 +36,18 @@ class Quote:
     reasons: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a service is given: the upstream's port, the file of its database, and the pace.
+
+    The pace is the length of the run as a share of the length that the script was written for.
+    """
+
+    upstream: int
+    database: Path
+    pace: float
+
+
 class Pricing(Protocol):
     """What an arm of the demo is to the front."""
 
@@ -48,19 +60,22 @@ class Pricing(Protocol):
         ...
 
 
-def main(make: Callable[[int, Path], Pricing]) -> None:
-    """Serve what `make(upstream_port, database)` returns, until the parent is gone."""
+def main(make: Callable[[Setup], Pricing]) -> None:
+    """Serve what `make` returns, until the parent is gone."""
 
     async def started(_: asyncio.Queue[child.Message]) -> None:
-        pricing = make(int(sys.argv[1]), Path(sys.argv[2]))
+        port, database, pace = sys.argv[1:]
+        pricing = make(Setup(int(port), Path(database), float(pace)))
 
         async def answer(path: str) -> tuple[int, bytes]:
             quote = await pricing.quote(path.rpartition("/")[2])
             return OK, json.dumps(asdict(quote)).encode()
 
-        child.say(ready=await wire.serve(wire.listen(), answer))
-        while True:
-            await asyncio.sleep(STATUS_EVERY)
-            child.say(status=pricing.status())
+        bound = wire.listen()
+        async with await wire.serve(bound, answer):
+            child.say(ready=wire.port_of(bound))
+            while True:
+                await asyncio.sleep(STATUS_EVERY)
+                child.say(status=pricing.status())
 
     child.run(started)

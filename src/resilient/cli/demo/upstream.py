@@ -42,9 +42,10 @@ async def main(inbox: asyncio.Queue[child.Message]) -> None:
     """Serve on the port given, and change behaviour as told."""
     upstream = Upstream()
     bound = wire.listen(int(sys.argv[1]), shared=True)
-    child.say(ready=await wire.serve(bound, upstream.answer))
-    while True:
-        upstream.behaviour = (await inbox.get())["behaviour"]
+    async with await wire.serve(bound, upstream.answer):
+        child.say(ready=wire.port_of(bound))
+        while True:
+            upstream.behaviour = (await inbox.get())["behaviour"]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-__all__ = ["HOST", "Client", "listen", "serve"]
+__all__ = ["HOST", "Client", "listen", "port_of", "serve"]
 
 HOST = "127.0.0.1"
 _END = b"\r\n\r\n"
@@ -36,28 +36,27 @@ def listen(port: int = 0, *, shared: bool = False) -> socket.socket:
     return bound
 
 
-async def serve(bound: socket.socket, handler: Handler) -> int:
-    """Answer every GET on `bound` with what `handler(path)` returns; return the port.
+def port_of(bound: socket.socket) -> int:
+    """Return the port that `bound` is bound to."""
+    port: int = bound.getsockname()[1]
+    return port
 
-    The server lives as long as its loop. An exception of the handler answers 500.
+
+async def serve(bound: socket.socket, handler: Handler) -> asyncio.Server:
+    """Answer every GET on `bound` with what `handler(path)` returns.
+
+    An exception of the handler answers 500. The caller keeps the server.
     """
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.closing(writer), contextlib.suppress(OSError, EOFError):
             while True:
                 head = await reader.readuntil(_END)
                 path = head.split(b" ", 2)[1].decode()
                 writer.write(_answer(*await _handled(handler, path)))
                 await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(connected, sock=bound, backlog=_BACKLOG)
-    _servers.append(server)
-    port: int = bound.getsockname()[1]
-    return port
-
-
-_servers: list[asyncio.Server] = []
+    return await asyncio.start_server(connected, sock=bound, backlog=_BACKLOG)
 
 
 async def _handled(handler: Handler, path: str) -> tuple[int, bytes]:
@@ -100,6 +99,11 @@ class Client:
                 raise
         self._idle.append(connection)
         return status, body
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop()[1].close()
 
     async def _connect(self) -> _Connection:
         while self._idle:
