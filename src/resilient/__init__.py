@@ -1,1 +1,127 @@
-"""An embeddable resilience library."""
+"""An embeddable resilience library: an application that keeps answering while what it needs fails.
+
+Decorate calls with `breaker`, `retry`, `timeout`, `fallback`, or with all of them as a `pipeline`.
+What they learn flows into one `SystemOperationMode`, which says NORMAL, DEGRADED or EMERGENCY,
+and why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from resilient.clock import Clock
+from resilient.core.deadline import remaining
+from resilient.core.hub import subscribe
+from resilient.core.outcome import Freshness, Outcome
+from resilient.core.ports import Criticality
+from resilient.errors import (
+    CallTimeoutError,
+    CircuitOpenError,
+    ConfigError,
+    DeadlineExceededError,
+    MissingExtraError,
+    Rejected,
+    ResilientError,
+)
+from resilient.events import (
+    CallFailed,
+    CallRejected,
+    CallTimedOut,
+    CircuitChanged,
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+    CircuitOverridden,
+    CircuitState,
+    Event,
+    FallbackUsed,
+    RetryGaveUp,
+    RetryScheduled,
+    Severity,
+)
+from resilient.facade import describe, outcome, set_active, shutdown
+from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
+from resilient.policies.alternatives import alternative, stale, value
+from resilient.policies.backoff import backoff
+from resilient.policies.breaker import breaker
+from resilient.policies.circuit_breaker import CircuitBreaker
+from resilient.policies.deadline import Deadline, deadline
+from resilient.policies.fallback import Fallback, fallback
+from resilient.policies.pipeline import Pipeline, pipeline
+from resilient.policies.point import point
+from resilient.policies.retry import Retry, retry
+from resilient.policies.surface import BreakerMetrics
+from resilient.policies.timeout import Timeout, timeout
+from resilient.policies.window import calls
+
+if TYPE_CHECKING:
+    from resilient.telemetry.logs import enable_logs
+
+__all__ = [
+    "BreakerMetrics",
+    "CallFailed",
+    "CallRejected",
+    "CallTimedOut",
+    "CallTimeoutError",
+    "CircuitBreaker",
+    "CircuitChanged",
+    "CircuitClosed",
+    "CircuitHalfOpened",
+    "CircuitOpenError",
+    "CircuitOpened",
+    "CircuitOverridden",
+    "CircuitState",
+    "Clock",
+    "ConfigError",
+    "Criticality",
+    "Deadline",
+    "DeadlineExceededError",
+    "Event",
+    "Fallback",
+    "FallbackUsed",
+    "Freshness",
+    "MissingExtraError",
+    "Mode",
+    "ModeChange",
+    "Outcome",
+    "Pipeline",
+    "Rejected",
+    "ResilientError",
+    "Retry",
+    "RetryGaveUp",
+    "RetryScheduled",
+    "Severity",
+    "SystemOperationMode",
+    "SystemState",
+    "Timeout",
+    "alternative",
+    "backoff",
+    "breaker",
+    "calls",
+    "deadline",
+    "default_mode",
+    "describe",
+    "enable_logs",
+    "fallback",
+    "outcome",
+    "pipeline",
+    "point",
+    "remaining",
+    "retry",
+    "set_active",
+    "shutdown",
+    "stale",
+    "subscribe",
+    "timeout",
+    "value",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is seldom needed on first use."""
+    if name == "enable_logs":
+        from resilient.telemetry.logs import enable_logs  # noqa: PLC0415  (loads structlog)
+
+        return enable_logs
+    message = f"module 'resilient' has no attribute {name!r}"
+    raise AttributeError(message)

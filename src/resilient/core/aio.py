@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from resilient.clock import system_clock
 from resilient.core.effects import Call, Effect, Invoke, Reply, Sleep, Step, Within
@@ -25,8 +25,8 @@ async def drive(step: Step, call: Call) -> Outcome[Any]:
         while True:
             effect = flow.send(await _perform(effect))
     except StopIteration as stop:
-        outcome: Outcome[Any] = stop.value
-        return outcome
+        # No local: this frame may outlive the call, as the caller in an error's traceback.
+        return cast("Outcome[Any]", stop.value)
     finally:
         flow.close()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from resilient.clock import Clock
 
-__all__ = ["Limit", "current", "remaining"]
+__all__ = ["Limit", "begin", "current", "end", "remaining"]
 
 
 class Limit:
@@ -37,3 +37,19 @@ def remaining() -> float | None:
     """
     limit = current.get()
     return None if limit is None else max(0.0, limit.remaining())
+
+
+def begin(clock: Clock, seconds: float) -> Token[Limit | None]:
+    """Set a deadline, or keep the outer one if that is earlier. Undone by `end`."""
+    left = remaining()
+    return current.set(Limit(clock, seconds if left is None else min(left, seconds)))
+
+
+def end(token: Token[Limit | None]) -> None:
+    """Undo `begin`."""
+    try:
+        current.reset(token)
+    except ValueError:
+        # A coroutine that was never finished is closed by the collector, in a context that
+        # never saw the deadline: nothing is to be undone there.
+        return

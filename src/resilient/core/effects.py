@@ -8,28 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from resilient.clock import Clock
 from resilient.core.outcome import Outcome
 
-__all__ = ["Call", "Effect", "Flow", "Invoke", "Reply", "Sleep", "Step", "Within"]
+__all__ = ["Call", "Effect", "Flow", "Guarded", "Invoke", "Reply", "Sleep", "Step", "Within"]
+
+
+class Guarded(Protocol):
+    """What a policy may know of the function it protects.
+
+    `fn` is what is called in the middle, `original` what was decorated, `label` its name.
+    """
+
+    is_async: bool
+    fn: Callable[..., Any]
+    original: Callable[..., Any]
+    label: str
+
+    def names_inside(self, place: int) -> tuple[str, ...]:
+        """Names of the policies inside the one at `place`."""
+        ...
 
 
 class Call:
     """One call on its way through a pipeline.
 
+    `guard` is the guarded function's own record (see `resilient.core.weave.Guard`).
     `held` is what the straight line hands over, by position in the pipeline: a permit already
     held there. `first` is the outcome it already has. `mark` is the serial number of retries
     when the call began; `began` its start on the clock, if anybody measured it.
     `attempts` counts how often the function was called.
     """
 
-    __slots__ = ("args", "attempts", "began", "first", "fn", "held", "kwargs", "mark")
+    __slots__ = ("args", "attempts", "began", "first", "fn", "guard", "held", "kwargs", "mark")
 
     def __init__(  # noqa: PLR0913  (a record, filled in one place)
         self,
-        fn: Callable[..., Any],
+        guard: Guarded,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
@@ -37,7 +54,8 @@ class Call:
         first: Outcome[Any] | None = None,
         held: dict[int, Any] | None = None,
     ) -> None:
-        self.fn = fn
+        self.guard = guard
+        self.fn = guard.fn
         self.args = args
         self.kwargs = kwargs
         self.mark = mark

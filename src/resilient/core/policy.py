@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from resilient.clock import Clock, system_clock
-from resilient.core.effects import Call, Flow, Step
+from resilient.core.effects import Call, Flow, Guarded, Step
 from resilient.errors import Rejected
 
-__all__ = ["Gauge", "Line", "Meter", "Policy"]
+__all__ = ["Gauge", "Line", "Meter", "Policy", "Protector"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,55 +47,16 @@ class Gauge(Protocol):
         ...
 
 
-class Policy(ABC):
-    """Base of every policy: a decorator, and a layer of a pipeline.
-
-    A subclass writes its decisions once, as a flow; drivers for threads and for asyncio run it.
-    """
-
-    name: str = ""
-    """What errors and events call it."""
-    straight = True
-    """Whether plain success needs nothing from this policy beyond its gauge."""
-    repeats = False
-    """Whether it may answer or ask again, so that a rejection further in is not the end."""
-    limiter = False
-    """Whether it bounds the time of what is inside; then `wrap` gives its straight line."""
-    timed = False
-    """Whether it must know when a call began, even one that succeeds at once."""
-    clock: Clock = system_clock
-    """What it measures with."""
+class Protector(ABC):
+    """Anything that can guard a function: a policy, or several joined in a pipeline."""
 
     @abstractmethod
-    def flow(self, call: Call, inner: Step, place: int) -> Flow:
-        """The policy's decisions around `inner`; `place` is its position in the pipeline."""
-
-    def wrap(self, line: Line, is_async: bool) -> Line:  # noqa: FBT001
-        """For a limiter of time: `line` with the limit around it."""
-        del is_async
-        return line
-
-    gate = False
-    """Whether it admits calls and settles them."""
-
-    def gauge(self) -> Gauge | None:
-        """A gate's gauge; `None` if it depends on the call's arguments."""
-        return None
-
-    def find(self, *args: Any, **kwargs: Any) -> Gauge:
-        """The gauge for a call with these arguments."""
-        raise LookupError(args, kwargs)
-
-    def check(self, fn: Callable[..., Any], is_async: bool) -> None:  # noqa: FBT001
-        """Raise `TypeError` if this policy cannot protect `fn`."""
-
     def layers(self) -> tuple[Policy, ...]:
-        """The policies this one stands for; a pipeline stands for several."""
-        return (self,)
+        """The policies it stands for, outermost first."""
 
+    @abstractmethod
     def describe(self) -> str:
-        """One line for `pipeline.describe()`."""
-        return f"{type(self).__name__}({self.name!r})" if self.name else type(self).__name__
+        """What it is, in words."""
 
     def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
         """Guard `fn`: a function, a coroutine function, or a method of any kind.
@@ -109,7 +70,7 @@ class Policy(ABC):
         return guard(self.layers(), fn)
 
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call `fn` once under this policy; an awaitable if `fn` is async.
+        """Call `fn` once under this protection; an awaitable if `fn` is async.
 
         Example::
 
@@ -120,3 +81,60 @@ class Policy(ABC):
 
         result: R = call(self.layers(), fn, args, kwargs)
         return result
+
+
+class Policy(Protector):
+    """Base of every policy: a decorator, and a layer of a pipeline.
+
+    A subclass writes its decisions once, as a flow; drivers for threads and for asyncio run it.
+    """
+
+    name: str = ""
+    """What errors and events call it."""
+    straight = True
+    """Whether plain success needs nothing from this policy beyond what follows."""
+    repeats = False
+    """Whether it may answer or ask again, so that a rejection further in is not the end."""
+    limiter = False
+    """Whether it bounds the time of what is inside; then `wrap` gives its straight line."""
+    observes = False
+    """Whether it wants to see every good answer of what is inside; then `observe` does."""
+    gate = False
+    """Whether it admits calls and settles them."""
+    timed = False
+    """Whether it must know when a call began, even one that succeeds at once."""
+    clock: Clock = system_clock
+    """What it measures with."""
+
+    @abstractmethod
+    def flow(self, call: Call, inner: Step, place: int) -> Flow:
+        """The policy's decisions around `inner`; `place` is its position in the pipeline."""
+
+    def wrap(self, line: Line, guard: Guarded) -> Line:
+        """For a limiter of time: `line` with the limit around it."""
+        del guard
+        return line
+
+    def observe(self, line: Line, guard: Guarded) -> Line:
+        """`line`, with a look at what it returns."""
+        del guard
+        return line
+
+    def gauge(self) -> Gauge | None:
+        """A gate's gauge; `None` if it depends on the call's arguments."""
+        return None
+
+    def find(self, *args: Any, **kwargs: Any) -> Gauge:
+        """The gauge for a call with these arguments."""
+        raise LookupError(args, kwargs)
+
+    def check(self, fn: Line, is_async: bool) -> None:  # noqa: FBT001
+        """Raise `TypeError` if this policy cannot protect `fn`."""
+
+    def layers(self) -> tuple[Policy, ...]:
+        """Itself."""
+        return (self,)
+
+    def describe(self) -> str:
+        """What it is, in words."""
+        return f"{type(self).__name__}({self.name!r})" if self.name else type(self).__name__

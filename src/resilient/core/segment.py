@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilient.clock import Clock
-from resilient.core.effects import Call, Step
+from resilient.core.effects import Call, Guarded, Step
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Gauge
 
@@ -58,14 +58,14 @@ class FreeGauge:
 class Segment:
     """A run of policies with at most one gate, and the step to resume in when not all is well.
 
-    `target` is what this segment calls, `original` the function in the middle of the pipeline.
+    `target` is what this segment calls, `guard` the record of the whole guarded function.
     `gauge` belongs to the gate at `place`; if it depends on the call, `find` finds it.
     `final` says that nobody in this segment repeats or answers a rejection of that gate.
     `clock` measures the calls, `None` if nobody needs that.
     """
 
     target: Target
-    original: Target
+    guard: Guarded
     step: Step
     gauge: Gauge | None
     find: Callable[..., Gauge]
@@ -85,6 +85,6 @@ class Segment:
     ) -> Call:
         """The record with which the flow takes over from the straight line."""
         held = None if permit is None else {self.place: permit}
-        record = Call(self.original.fn, args, kwargs, mark=mark, first=first, held=held)
+        record = Call(self.guard, args, kwargs, mark=mark, first=first, held=held)
         record.began = began
         return record

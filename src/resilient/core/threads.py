@@ -10,9 +10,9 @@ import contextvars
 import threading
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 
-from resilient.clock import system_clock
+from resilient.clock import Clock, system_clock
 from resilient.core.dispatch import running_loop
 from resilient.core.effects import Call, Effect, Invoke, Reply, Sleep, Step, Within
 from resilient.core.inspection import refuse_coroutine
@@ -22,7 +22,7 @@ from resilient.core.segment import Segment
 from resilient.core.serial import serial
 from resilient.errors import CallTimeoutError
 
-__all__ = ["drive", "line", "pause", "run", "within"]
+__all__ = ["drive", "line", "may_wait", "pause", "run", "within"]
 
 
 def drive(step: Step, call: Call) -> Outcome[Any]:
@@ -33,8 +33,8 @@ def drive(step: Step, call: Call) -> Outcome[Any]:
         while True:
             effect = flow.send(_perform(effect))
     except StopIteration as stop:
-        outcome: Outcome[Any] = stop.value
-        return outcome
+        # No local: this frame may outlive the call, as the caller in an error's traceback.
+        return cast("Outcome[Any]", stop.value)
     finally:
         flow.close()
 
@@ -44,16 +44,17 @@ def run(step: Step, call: Call) -> Any:
     return unwrap(drive(step, call))
 
 
-def pause(seconds: float, sleep: Callable[[float], object], *, jumps: bool = False) -> bool:
-    """Wait, unless this thread runs an event loop; say whether waiting was possible.
+def may_wait(clock: Clock) -> bool:
+    """Whether waiting on `clock` blocks nobody but the caller: no event loop runs here."""
+    return getattr(clock, "jumps", False) or running_loop() is None
 
-    A clock that only `jumps` blocks nobody.
-    """
-    if seconds <= 0:
-        return True
-    if not jumps and running_loop() is not None:
-        return False
-    sleep(seconds)
+
+def pause(seconds: float, clock: Clock) -> bool:
+    """Wait if that is possible; say whether it was."""
+    if seconds > 0:
+        if not may_wait(clock):
+            return False
+        clock.sleep(seconds)
     return True
 
 
@@ -92,8 +93,7 @@ def _perform(effect: Effect) -> Any:
         call = effect.call
         return _answer(call.fn, call.args, call.kwargs)
     if type(effect) is Sleep:
-        clock = effect.clock
-        return pause(effect.seconds, clock.sleep, jumps=getattr(clock, "jumps", False))
+        return pause(effect.seconds, effect.clock)
     if type(effect) is Within:
         return _within(effect)
     assert type(effect) is Reply  # noqa: S101  (there are four effects)
@@ -136,7 +136,7 @@ def _flow_only(segment: Segment) -> Line:
 
 def _plain(segment: Segment) -> Line:
     target = segment.target
-    original = segment.original
+    guard = segment.guard
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
         mark = serial.value
@@ -146,7 +146,7 @@ def _plain(segment: Segment) -> Line:
             first = Outcome[Any](error=error)
         else:
             if type(result) is CoroutineType:
-                refuse_coroutine(original.fn, result)
+                refuse_coroutine(guard.original, result)
             return result
         call = segment.call(args, kwargs, mark, first)
         del first
@@ -158,7 +158,7 @@ def _plain(segment: Segment) -> Line:
 def _gated(segment: Segment) -> Line:
     target, fixed, find = segment.target, segment.gauge, segment.find
     clock = segment.clock or system_clock
-    original = segment.original
+    guard = segment.guard
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
         mark = serial.value
@@ -173,7 +173,7 @@ def _gated(segment: Segment) -> Line:
             first = Outcome[Any](error=error)
         else:
             if type(result) is CoroutineType:
-                refuse_coroutine(original.fn, result)
+                refuse_coroutine(guard.original, result)
             ended = clock.monotonic()
             if ended < live.edge and ended - started <= live.limit:
                 live.ok += 1

@@ -15,18 +15,18 @@ from typing import Any
 
 from resilient.errors import CallTimeoutError
 
-__all__ = ["TICK", "within"]
+__all__ = ["TICK", "Alarm", "arm", "within"]
 
 TICK = 0.02
 """Seconds; the price of sharing timers."""
 
 
-class _Alarm:
+class Alarm:
     """One running limit: whom to cancel, and how often others had asked for that before."""
 
     __slots__ = ("cancelling", "fired", "slot", "task")
 
-    def __init__(self, task: asyncio.Task[Any], slot: set[_Alarm]) -> None:
+    def __init__(self, task: asyncio.Task[Any], slot: set[Alarm]) -> None:
         self.task = task
         self.slot = slot
         self.cancelling = task.cancelling()
@@ -46,16 +46,16 @@ class _Wheel:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
-        self._slots: dict[int, set[_Alarm]] = {}
+        self._slots: dict[int, set[Alarm]] = {}
 
-    def arm(self, loop: asyncio.AbstractEventLoop, when: float, task: asyncio.Task[Any]) -> _Alarm:
+    def arm(self, loop: asyncio.AbstractEventLoop, when: float, task: asyncio.Task[Any]) -> Alarm:
         """Cancel `task` at the first tick at or after `when`."""
         tick = int(when / TICK) + 1
         slot = self._slots.get(tick)
         if slot is None:
             slot = self._slots[tick] = set()
             loop.call_at(tick * TICK, self._fire, tick)
-        return _Alarm(task, slot)
+        return Alarm(task, slot)
 
     def _fire(self, tick: int) -> None:
         for alarm in self._slots.pop(tick):
@@ -78,6 +78,23 @@ def _wheel(loop: asyncio.AbstractEventLoop) -> _Wheel:
     return wheel
 
 
+def arm(seconds: float) -> Alarm:
+    """Cancel the running task after `seconds`, give or take a tick; for ``async with``.
+
+    Raises `RuntimeError` outside of a task.
+    """
+    loop = asyncio.get_running_loop()
+    return _wheel(loop).arm(loop, loop.time() + seconds, _task(loop))
+
+
+def _task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[Any]:
+    task = asyncio.current_task(loop)
+    if task is None:
+        message = "a time limit needs a running asyncio task"
+        raise RuntimeError(message)
+    return task
+
+
 @types.coroutine
 def within(
     coroutine: Coroutine[Any, Any, Any], seconds: float, name: str
@@ -94,12 +111,11 @@ def within(
     except StopIteration as stop:
         return stop.value
     # It really suspends: only now a timer is worth its cost.
-    task = asyncio.current_task(loop)
-    if task is None:
+    try:
+        alarm = _wheel(loop).arm(loop, began + seconds, _task(loop))
+    except RuntimeError:
         coroutine.close()
-        message = "a time limit needs a running asyncio task"
-        raise RuntimeError(message)
-    alarm = _wheel(loop).arm(loop, began + seconds, task)
+        raise
     try:
         result = yield from _resume(coroutine, awaited)
     except asyncio.CancelledError as cancelled:

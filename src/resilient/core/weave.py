@@ -14,10 +14,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
+import msgspec
+
+from resilient.clock import system_clock
 from resilient.core import threads
 from resilient.core.effects import Call, Flow, Invoke, Step
 from resilient.core.hub import hub
-from resilient.core.inspection import is_async_callable
+from resilient.core.inspection import is_async_callable, label
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line, Policy
 from resilient.core.segment import FreeGauge, Segment, Target
@@ -37,11 +40,21 @@ class Guard(Target):
     `fn` is what is called in the middle; `original` is what was decorated.
     """
 
-    __slots__ = ("__weakref__", "is_async", "names", "original", "policies", "step", "wrapper")
+    __slots__ = (
+        "__weakref__",
+        "is_async",
+        "label",
+        "names",
+        "original",
+        "policies",
+        "step",
+        "wrapper",
+    )
 
     def __init__(self, policies: Sequence[Policy], fn: Callable[..., Any]) -> None:
         super().__init__(fn)
         self.original = fn
+        self.label = label(fn)
         self.policies = tuple(policies)
         self.names = tuple(policy.name for policy in policies if policy.name)
         self.is_async = is_async_callable(fn)
@@ -53,6 +66,11 @@ class Guard(Target):
     def swap(self, fn: Callable[..., Any] | None) -> None:
         """Call `fn` in the middle instead of the original; `None` restores it."""
         self.fn = self.original if fn is None else fn
+
+
+    def names_inside(self, place: int) -> tuple[str, ...]:
+        """Names of the policies inside the one at `place`."""
+        return tuple(policy.name for policy in self.policies[place + 1 :] if policy.name)
 
 
 def _invoke(call: Call) -> Flow:
@@ -145,12 +163,26 @@ def outcome_of(
     made: Guard, args: tuple[Any, ...], kwargs: dict[str, Any], *, unwrapped: bool = False
 ) -> Any:
     """Run a guard's whole flow: an outcome or, `unwrapped`, what the caller would have got."""
-    record = Call(made.fn, args, kwargs, mark=serial.value)
+    record = Call(made, args, kwargs, mark=serial.value)
     if not made.is_async:
-        return (threads.run if unwrapped else threads.drive)(made.step, record)
+        if unwrapped:
+            return threads.run(made.step, record)
+        return _finished(threads.drive(made.step, record), record)
     from resilient.core import aio  # noqa: PLC0415  (threads-only programs never load asyncio)
 
-    return (aio.run if unwrapped else aio.drive)(made.step, record)
+    if unwrapped:
+        return aio.run(made.step, record)
+
+    async def finish() -> Outcome[Any]:
+        return _finished(await aio.drive(made.step, record), record)
+
+    return finish()
+
+
+def _finished(outcome: Outcome[Any], record: Call) -> Outcome[Any]:
+    """`outcome` with what only the record of the call knows."""
+    at = system_clock.time() if outcome.at is None else outcome.at
+    return msgspec.structs.replace(outcome, attempts=record.attempts, at=at)
 
 
 def _compile(made: Guard, policies: Sequence[Policy], start: int = 0) -> tuple[Line, Step]:
@@ -171,7 +203,7 @@ def _limited(made: Guard, policies: Sequence[Policy], start: int) -> tuple[Line,
     """Compile a limiter of time and what is inside it."""
     limiter, rest = policies[0], policies[1:]
     line, inner = _compile(made, rest, start + 1) if rest else (made.invoke, _invoke)
-    return limiter.wrap(line, made.is_async), weave([limiter], inner, start)
+    return limiter.wrap(line, made), weave([limiter], inner, start)
 
 
 def _segment_end(policies: Sequence[Policy]) -> int:
@@ -188,12 +220,15 @@ def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, targe
     """The straight line of one segment."""
     gate = next((place for place, policy in enumerate(policies) if policy.gate), None)
     clocks = [policy.clock for policy in policies if policy.gate or policy.timed]
+    for policy in policies:
+        if policy.observes:
+            target = Target(policy.observe(target.invoke, made))
     segment = Segment(
         target=target,
-        original=made,
+        guard=made,
         step=step,
         gauge=FreeGauge() if gate is None else policies[gate].gauge(),
-        find=made.fn if gate is None else policies[gate].find,
+        find=policies[gate or 0].find,
         place=start + (gate or 0),
         final=gate is not None and not any(outer.repeats for outer in policies[:gate]),
         clock=clocks[0] if clocks else None,

@@ -59,7 +59,7 @@ class CircuitBreaker(Switchboard):
         self.weight = weight
         self.criticality = criticality
         self.mode = mode
-        self._rules = rules
+        self.rules = rules
         self._judge = judge
         self._bridge = bridge
         self._key = key
@@ -81,6 +81,11 @@ class CircuitBreaker(Switchboard):
             )
         hub.register(self)
         self._refresh()
+
+    @property
+    def keyed(self) -> bool:
+        """Whether each key has a circuit of its own."""
+        return self._key is not None
 
     # The policy
 
@@ -211,7 +216,7 @@ class CircuitBreaker(Switchboard):
 
     def describe(self) -> str:
         """One line for `pipeline.describe()`."""
-        return f"breaker({self.name!r}): {self._rules.describe()}"
+        return f"breaker({self.name!r}): {self.rules.describe()}"
 
     # What the hub asks
 
@@ -227,8 +232,6 @@ class CircuitBreaker(Switchboard):
         """Fresh locks; trial places that the parent holds are free."""
         super().after_fork()
         self._lock = threading.RLock()
-        if self._store is not None:
-            self._store.after_fork()
         for circuit in self.circuits():
             circuit.after_fork(self._lock)
 
@@ -239,7 +242,7 @@ class CircuitBreaker(Switchboard):
         super()._switch(state)
 
     def _make(self, key: Hashable) -> Circuit:
-        circuit = Circuit(self._rules, self.clock, self._lock, self._tell, key)
+        circuit = Circuit(self.rules, self.clock, self._lock, self._tell, key)
         if not self._active:
             circuit.active = False
             circuit.align(self.clock.monotonic())

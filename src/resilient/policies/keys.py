@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -21,7 +20,7 @@ class KeyedStore(Generic[V]):
     have passed since that look.
     """
 
-    __slots__ = ("_clock", "_line", "_lock", "_make", "_most", "_ttl", "_used", "values")
+    __slots__ = ("_clock", "_line", "_make", "_most", "_ttl", "_used", "values")
 
     def __init__(
         self,
@@ -34,7 +33,6 @@ class KeyedStore(Generic[V]):
     ) -> None:
         self.values: dict[Hashable, V] = {}
         self._line: dict[Hashable, tuple[int, float]] = {}
-        self._lock = threading.RLock()
         self._make = make
         self._used = used
         self._most = most
@@ -46,34 +44,30 @@ class KeyedStore(Generic[V]):
         value = self.values.get(key)
         return self._add(key) if value is None else value
 
-    def after_fork(self) -> None:
-        """A fresh lock for the child."""
-        self._lock = threading.RLock()
-
     def _add(self, key: Hashable) -> V:
+        # No lock: hashing and comparing keys is the application's code. Each step is atomic by
+        # itself, and the worst that a race can do is to evict in another order.
         now = self._clock.monotonic()
-        made = self._make(key)
-        with self._lock:
-            found = self.values.get(key)
-            if found is not None:
-                return found
-            self._make_room(now)
-            self.values[key] = made
-            self._line[key] = (self._used(made), now)
+        self._make_room(now)
+        made = self.values.setdefault(key, self._make(key))
+        self._line[key] = (self._used(made), now)
         return made
 
     def _make_room(self, now: float) -> None:
-        # Two looks for each key added keep up with expiry; more only while there is no room.
+        # Two looks for each key added keep up with expiry; more only while there is no room, and
+        # then everybody gets a second chance once.
         looks = 2
         while self._line and (looks > 0 or len(self.values) >= self._most):
             looks -= 1
-            key, (used, looked) = next(iter(self._line.items()))
-            now_used = self._used(self.values[key])
-            expired = now - looked >= self._ttl
-            if not expired and len(self.values) < self._most:
+            try:
+                key, (used, looked) = next(iter(self._line.items()))
+            except (RuntimeError, StopIteration):
                 return
-            del self._line[key]
-            if now_used != used and (looks > -len(self.values)):
-                self._line[key] = (now_used, now)
+            if now - looked < self._ttl and len(self.values) < self._most:
+                return
+            self._line.pop(key, None)
+            value = self.values.get(key)
+            if value is not None and self._used(value) != used and looks > -self._most:
+                self._line[key] = (self._used(value), now)
             else:
-                del self.values[key]
+                self.values.pop(key, None)

@@ -1,0 +1,90 @@
+"""Retrying a block: ``for attempt in retry:`` with ``with attempt:`` inside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from resilient.core.outcome import Outcome
+from resilient.core.threads import may_wait, pause
+from resilient.policies.retry_rules import GiveUp, Run
+
+if TYPE_CHECKING:
+    from resilient.policies.retry import Retry
+
+__all__ = ["AsyncAttempts", "Attempt", "attempts_sync"]
+
+
+class Attempt:
+    """One attempt at a block. `number` counts from 1.
+
+    The block's error is swallowed if another attempt follows, and raised as it was otherwise.
+    """
+
+    __slots__ = ("_can_wait", "_retry", "_run", "number", "wait")
+
+    def __init__(self, retry: Retry, run: Run, *, can_wait: bool) -> None:
+        self.number = run.attempts + 1
+        self.wait: float | None = None
+        self._retry = retry
+        self._run = run
+        self._can_wait = can_wait
+
+    def __enter__(self) -> Attempt:
+        """Begin the attempt."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Decide whether another attempt follows."""
+        if error is None or not isinstance(error, Exception):
+            return False
+        outcome = Outcome[Any](error=error)
+        self.wait = self._retry.after(self._run, outcome)
+        if self.wait and not self._can_wait:
+            reason = "this thread runs an event loop, which waiting would block"
+            self._retry.give_up(self._run, outcome, GiveUp(reason))
+            self.wait = None
+        del outcome
+        return self.wait is not None
+
+
+def attempts_sync(retry: Retry) -> Iterator[Attempt]:
+    """The attempts of one block on a thread."""
+    run = retry.begin("a block")
+    while True:
+        attempt = Attempt(retry, run, can_wait=may_wait(retry.clock))
+        yield attempt
+        if attempt.wait is None:
+            return
+        pause(attempt.wait, retry.clock)
+
+
+class AsyncAttempts:
+    """The attempts of one block in a task."""
+
+    __slots__ = ("_last", "_retry", "_run")
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self._run = retry.begin("a block")
+        self._last: Attempt | None = None
+
+    def __aiter__(self) -> AsyncIterator[Attempt]:
+        """Itself."""
+        return self
+
+    async def __anext__(self) -> Attempt:
+        """Wait as decided, and give the next attempt."""
+        if self._last is not None:
+            if self._last.wait is None:
+                raise StopAsyncIteration
+            if self._last.wait > 0:
+                await self._retry.clock.sleep_async(self._last.wait)
+        self._last = Attempt(self._retry, self._run, can_wait=True)
+        return self._last

@@ -1,0 +1,105 @@
+"""How long to wait between attempts."""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import random
+from collections.abc import Callable
+from typing import Any
+
+from resilient.clock import Clock, Duration, seconds
+from resilient.errors import ConfigError
+from resilient.policies.match import positive
+
+__all__ = ["Wait", "asked_wait", "backoff", "waiter"]
+
+Wait = Callable[[int, Exception], float]
+"""A function of the number of the attempt that failed, and its error, giving seconds."""
+
+
+def backoff(
+    initial: Duration = 0.1,
+    *,
+    factor: float = 2.0,
+    cap: Duration = 2.0,
+    jitter: bool = True,
+    draw: Callable[[float, float], float] = random.uniform,
+) -> Wait:
+    """Exponential backoff: up to ``initial * factor**(n - 1)`` seconds after attempt n, at most `cap`.
+
+    With `jitter` the wait is drawn evenly from 0 to that bound ("full jitter", Brooker,
+    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), so that callers who failed
+    together do not come back together.
+
+    Parameters: `initial` and `cap` in seconds, `factor` >= 1, `draw` for tests.
+    Raises `ConfigError`.
+
+    Example::
+
+        retry(on=ConnectionError, wait=backoff(0.5, cap=30))
+    """
+    first = seconds("initial", initial)
+    most = seconds("cap", cap)
+    if positive("factor", factor) < 1:
+        raise ConfigError("factor", factor, "a number >= 1")
+
+    def wait(attempt: int, error: Exception) -> float:
+        del error
+        try:
+            bound = min(most, first * factor ** (attempt - 1))
+        except OverflowError:
+            bound = most
+        return draw(0.0, bound) if jitter else bound
+
+    return wait
+
+
+def waiter(wait: Duration | Wait | None) -> Wait:
+    """Read the setting `wait` of a retry. Raises `ConfigError`."""
+    if wait is None:
+        return backoff()
+    if callable(wait):
+        return wait
+    try:
+        fixed = seconds("wait", wait, zero=True)
+    except ConfigError:
+        allowed = "seconds, a function (attempt, error) -> seconds, or a tenacity wait"
+        raise ConfigError("wait", wait, allowed) from None
+    return lambda attempt, error: fixed
+
+
+def asked_wait(error: Exception, clock: Clock) -> float | None:
+    """The seconds that `error` itself asks to wait, or `None`.
+
+    Read from an attribute ``retry_after``, or from the ``Retry-After`` header of an attribute
+    ``response``: seconds, or an HTTP date (RFC 9110, section 10.2.3), which is held against the
+    response's own ``Date`` if it has one.
+    """
+    asked: Any = getattr(error, "retry_after", None)
+    headers: Any = getattr(getattr(error, "response", None), "headers", None)
+    if asked is None and headers is not None:
+        try:
+            asked = headers.get("Retry-After")
+        except Exception:  # noqa: BLE001  (a hint in a shape unknown to us is no hint)
+            return None
+    if isinstance(asked, datetime.timedelta):
+        asked = asked.total_seconds()
+    try:
+        wait = float(asked)
+    except (TypeError, ValueError):
+        wait = _until(asked, headers, clock)
+    return wait if 0 <= wait < float("inf") else None
+
+
+def _until(asked: object, headers: Any, clock: Clock) -> float:
+    """Seconds until an HTTP date; -1 if it is none."""
+    try:
+        then = email.utils.parsedate_to_datetime(str(asked)).timestamp()
+    except (TypeError, ValueError):
+        return -1.0
+    try:
+        now = email.utils.parsedate_to_datetime(headers.get("Date")).timestamp()
+    except (TypeError, ValueError, AttributeError):
+        now = clock.time()
+    return max(0.0, then - now)

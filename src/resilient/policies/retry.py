@@ -1,0 +1,211 @@
+"""Retries: ask again, within limits, and never instead of somebody further in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from resilient.clock import Clock, Duration, seconds, system_clock
+from resilient.core.copies import brief
+from resilient.core.effects import Call, Flow, Sleep, Step
+from resilient.core.hub import hub
+from resilient.core.notes import note
+from resilient.core.outcome import Outcome
+from resilient.core.policy import Policy
+from resilient.core.serial import serial
+from resilient.errors import ConfigError
+from resilient.events import RetryGaveUp, RetryScheduled
+from resilient.policies.attempts import AsyncAttempts, Attempt, attempts_sync
+from resilient.policies.backoff import Wait
+from resilient.policies.match import Catch, whole
+from resilient.policies.retry_rules import (
+    GiveUp,
+    RetryRules,
+    Run,
+    names_rejections,
+    stopper,
+    strategy,
+    wait_strategy,
+)
+
+__all__ = ["Retry", "retry"]
+
+_BLOCKED = "this thread runs an event loop, which waiting would block"
+
+
+class Retry(Policy):
+    """Asks again after a failure. Made by `resilient.retry`."""
+
+    repeats = True
+
+    def __init__(
+        self,
+        rules: RetryRules,
+        *,
+        judges_results: bool = False,
+        timed: bool = False,
+        before_sleep: Callable[[RetryScheduled], object] | None = None,
+    ) -> None:
+        self.rules = rules
+        self.clock = rules.clock
+        self.timed = timed
+        self.straight = not judges_results
+        self._judges_results = judges_results
+        self._before_sleep = before_sleep
+
+    def flow(self, call: Call, inner: Step, place: int) -> Flow:
+        """Attempt, decide, wait, attempt again."""
+        del place
+        run = self.begin(call.guard.label, call)
+        while True:
+            outcome = yield from inner(call)
+            wait = self.after(run, outcome)
+            if wait is None:
+                return outcome
+            waited = yield Sleep(wait, self.clock)
+            if not waited:
+                self.give_up(run, outcome, GiveUp(_BLOCKED))
+                return outcome
+
+    def begin(self, label: str, call: Call | None = None) -> Run:
+        """Start the record of a retried call; one that began on the straight line began then."""
+        if call is not None and call.first is not None:
+            if call.began is None:
+                return Run(label, call.mark, self.clock.monotonic(), measured=False)
+            return Run(label, call.mark, call.began)
+        return Run(label, serial.value, self.clock.monotonic())
+
+    def after(self, run: Run, outcome: Outcome[Any]) -> float | None:
+        """Seconds to wait before the next attempt; `None` if `outcome` is the last word."""
+        run.attempts += 1
+        error = outcome.error
+        if error is None and not self._judges_results:
+            return None
+        run.now = self.clock.monotonic()
+        decision = self.rules.decide(run, error, outcome.value)
+        if isinstance(decision, GiveUp):
+            if decision.matched:
+                self.give_up(run, outcome, decision)
+            return None
+        run.waits.append(decision)
+        self._announce(run, outcome, decision)
+        return decision
+
+    def give_up(self, run: Run, outcome: Outcome[Any], why: GiveUp) -> None:
+        """Leave a note on the error, and a stamp for retries further out."""
+        error = outcome.error
+        if error is not None:
+            serial.stamp(error)
+            waits = ", ".join(f"{wait:.3g}" for wait in run.waits) or "none"
+            times = "once" if run.attempts == 1 else f"{run.attempts} times"
+            note(error, f"{run.label} was tried {times} (waits in s: {waits}); {why.reason}")
+        if hub.bus.wants(RetryGaveUp):
+            hub.bus.publish(
+                RetryGaveUp(
+                    name=run.label,
+                    attempts=run.attempts,
+                    seconds=self.clock.monotonic() - run.began if run.measured else None,
+                    reason=why.reason,
+                    error=_text(outcome),
+                )
+            )
+
+    def describe(self) -> str:
+        """One line for `pipeline.describe()`."""
+        most = self.rules.attempts
+        return f"retry: {'until stopped' if most is None else f'up to {most} attempts'}"
+
+    def __iter__(self) -> Iterator[Attempt]:
+        """Attempts for ``for attempt in retry:`` with ``with attempt:`` bodies."""
+        return attempts_sync(self)
+
+    def __aiter__(self) -> AsyncIterator[Attempt]:
+        """Attempts for ``async for attempt in retry:`` with ``with attempt:`` bodies."""
+        return AsyncAttempts(self)
+
+    def _announce(self, run: Run, outcome: Outcome[Any], wait: float) -> None:
+        if self._before_sleep is None and not hub.bus.wants(RetryScheduled):
+            return
+        event = RetryScheduled(
+            name=run.label, attempt=run.attempts, wait=wait, error=_text(outcome)
+        )
+        hub.bus.publish(event)
+        if self._before_sleep is not None:
+            self._before_sleep(event)
+
+
+def _text(outcome: Outcome[Any]) -> str:
+    if outcome.error is None:
+        return f"the result {brief(outcome.value)}"
+    return brief(outcome.error)
+
+
+def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
+    *,
+    on: Catch,
+    attempts: int | None = None,
+    wait: Duration | Wait | None = None,
+    stop: Any = None,
+    max_delay: Duration | None = None,
+    retry_after: Callable[[Exception], float | None] | None = None,
+    on_result: Callable[[Any], bool] | None = None,
+    before_sleep: Callable[[RetryScheduled], object] | None = None,
+    retry_exhausted: bool = False,
+    clock: Clock | None = None,
+) -> Retry:
+    """Ask again when a call fails.
+
+    * `on`: what to retry. Exception classes, a tuple of them, a predicate, or a tenacity retry
+      strategy. Required: retrying what is not known to be passing does harm. A `Rejected` is retried
+      only if a class of rejections is named, and it says when it ends. Exceptions outside
+      `Exception` (cancellation, Ctrl-C) are never retried.
+    * `attempts`: calls in all, the first included. Default 3; with `stop` alone there is no limit
+      but that.
+    * `wait`: seconds, a function ``(attempt, error) -> seconds``, or a tenacity wait. Default:
+      `resilient.backoff`, 0.1 s doubling up to 2 s, full jitter. A wait that an error asks for
+      (``retry_after``, or a ``Retry-After`` header) lengthens it; `retry_after` is a function of
+      the error that finds it elsewhere.
+    * `max_delay`: the longest single wait, in seconds.
+    * `stop`: a tenacity stop.
+    * `on_result`: a predicate on good results; true asks again.
+    * `before_sleep`: called with a `RetryScheduled` before each wait, on the caller's thread.
+    * `retry_exhausted`: retry also what a retry further in has already given up on. Off, so that
+      nested retries do not multiply.
+
+    A wait that does not fit the `deadline` is not begun. The last error is raised as it was, with
+    one note. On a thread that runs an event loop a retried ``def`` does not wait: it gives up.
+
+    Raises `ConfigError` naming the setting, its value and what is allowed.
+
+    Example::
+
+        @retry(on=ConnectionError, attempts=4)
+        def fetch(url: str) -> bytes: ...
+
+        for attempt in retry(on=ConnectionError):
+            with attempt:
+                connection.send(data)
+    """
+    again, judged = strategy(on, on_result)
+    stop_when, timed = stopper(stop)
+    if attempts is not None:
+        whole("attempts", attempts)
+    if before_sleep is not None and (
+        not callable(before_sleep) or inspect.iscoroutinefunction(before_sleep)
+    ):
+        raise ConfigError("before_sleep", before_sleep, "a function that is not async, or None")
+    if retry_after is not None and not callable(retry_after):
+        raise ConfigError("retry_after", retry_after, "a function of the error, or None")
+    rules = RetryRules(
+        again=again,
+        wait=wait_strategy(wait),
+        stop=stop_when,
+        attempts=3 if attempts is None and stop is None else attempts,
+        max_delay=None if max_delay is None else seconds("max_delay", max_delay, zero=True),
+        names_rejections=names_rejections(on),
+        retry_exhausted=bool(retry_exhausted),
+        retry_after=retry_after,
+        clock=system_clock if clock is None else clock,
+    )
+    return Retry(rules, judges_results=judged, timed=timed, before_sleep=before_sleep)

@@ -1,0 +1,65 @@
+"""Every event as a structlog event. Quiet until `enable_logs` is called."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from enum import Enum
+from typing import Any
+
+import structlog
+
+from resilient.core.hub import subscribe
+from resilient.errors import ConfigError
+from resilient.events import Event, Severity, Subscription
+
+__all__ = ["enable_logs", "write"]
+
+_RANK = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+def enable_logs(severity: Severity | str = Severity.INFO, *, logger: Any = None) -> Subscription:
+    """Log every event of at least `severity`, bound with the policy's name.
+
+    Lines are written by the dispatcher, never on a caller's call; a log processor that raises or
+    hangs changes no call. `logger` is a structlog logger (default: ``structlog.get_logger()``),
+    so configuring structlog configures these logs too.
+
+    Returns a subscription; its ``cancel()`` switches logging off again.
+    Raises `ConfigError` unless `severity` is a `Severity` or its name.
+
+    Example::
+
+        resilient.enable_logs("warning")
+    """
+    try:
+        least = _RANK[Severity(severity.lower() if isinstance(severity, str) else severity)]
+    except (ValueError, AttributeError):
+        names = ", ".join(each.value for each in Severity)
+        raise ConfigError("severity", severity, f"one of {names}") from None
+    target = structlog.get_logger() if logger is None else logger
+
+    def log(event: Event) -> None:
+        if _RANK[event.severity] >= least:
+            write(target, event)
+
+    return subscribe(Event, log)
+
+
+def write(logger: Any, event: Event) -> None:
+    """Write one event: its kind as the message, its name as ``policy``, its fields as they are."""
+    details = {
+        field.name: _plain(getattr(event, field.name))
+        for field in fields(event)
+        if field.name not in {"name", "at"}
+    }
+    method = getattr(logger.bind(policy=event.name), event.severity.value)
+    method(_words(type(event).__name__), **{k: v for k, v in details.items() if v is not None})
+
+
+def _plain(value: object) -> object:
+    return value.name if isinstance(value, Enum) else value
+
+
+def _words(name: str) -> str:
+    """``CircuitOpened`` as ``circuit_opened``."""
+    return "".join("_" + each.lower() if each.isupper() else each for each in name).lstrip("_")
