@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rows import Result
+from _result import Result
 
 __all__ = ["as_json", "as_markdown", "as_text", "machine", "versions", "write_between_markers"]
+
+_MILLISECOND = 1e6  # in ns
 
 _PACKAGES = (
     "tenacity",
@@ -58,8 +60,8 @@ def versions() -> dict[str, str]:
 def _number(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
-    if unit == "ns" and value >= 1e6:
-        return f"{value / 1e6:,.1f} ms"
+    if unit == "ns" and value >= _MILLISECOND:
+        return f"{value / _MILLISECOND:,.1f} ms"
     return f"{value:,.0f} {unit}"
 
 

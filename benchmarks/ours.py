@@ -37,6 +37,12 @@ def _guarded_by_breaker(fn: Fn) -> Fn:
     return guarded
 
 
+def _counting(fn: Fn) -> Fn:
+    made = resilient.breaker("benchmark", failure_threshold=None, slow_call_duration=1.0)
+    guarded: Fn = made(fn)
+    return guarded
+
+
 def _watched(fn: Fn) -> Fn:
     made = _breaker()
     made.watch_latency()
@@ -137,6 +143,7 @@ def asyncio_timeout(fn: Fn) -> Fn:
 
 OURS: dict[str, Callable[[Fn], Fn]] = {
     "breaker": _guarded_by_breaker,
+    "breaker-counting": _counting,
     "breaker-watched": _watched,
     "breaker-keyed": _keyed,
     "breaker-block": _with_block,

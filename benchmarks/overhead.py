@@ -22,11 +22,13 @@ from functools import partial
 from pathlib import Path
 
 import structlog
+from _calls import measure_row
 from _measure import Effort
 from _report import as_json, as_markdown, as_text, write_between_markers
+from _result import Result
 from peers import silence
 from resources import RESOURCE_ROWS
-from rows import CALL_ROWS, Result, measure_row
+from rows import CALL_ROWS
 
 _QUICK = Effort(rounds=9, slice_seconds=0.003)
 

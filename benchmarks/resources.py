@@ -16,9 +16,9 @@ from typing import Any
 
 import references
 from _measure import Effort, Timings, ratio
+from _result import Result
 from ours import OURS
 from peers import PEERS
-from rows import Result
 
 __all__ = ["RESOURCE_ROWS"]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import references
-from _measure import Effort, Ratio, Timings, measure, measure_async, ratio
-from ours import OURS, asyncio_timeout
-from peers import PEERS, tenacity_retry, tenacity_retry_async
+from ours import asyncio_timeout
+from peers import tenacity_retry, tenacity_retry_async
 
-__all__ = ["CALL_ROWS", "CallRow", "Result", "measure_row"]
+__all__ = ["CALL_ROWS", "CallRow"]
 
 Fn = Callable[..., Any]
 Build = Callable[[Fn], Fn]
@@ -24,9 +22,9 @@ class CallRow:
 
     `ours` names the subject and `peers` the situation of the others; they and `reference` are
     built around what `fn` makes.
-    With `trips`, subjects are failed until they reject; with `answers`, each is asked once and
-    must give back what it was given. With `net`, the cost of the function alone is taken from
-    both sides.
+    With `trips`, subjects are failed until they reject; with `raises`, calls fail; with `answers`,
+    each is asked once and must give back what it was given. With `net`, the cost of the function
+    alone is taken from both sides.
     """
 
     id: str
@@ -39,45 +37,10 @@ class CallRow:
     is_async: bool = False
     peers: str = ""
     trips: bool = False
+    raises: bool = False
     answers: bool = True
     net: bool = False
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A row that was measured: what the table prints."""
-
-    id: str
-    what: str
-    target: float | None
-    ours: float | None
-    reference: float | None
-    reference_name: str
-    ratio: Ratio | None
-    peers: dict[str, float]
-    missing: dict[str, str]
-    unit: str = "ns"
-    at_least: bool = False
-    note: str = ""
-
-    @property
-    def passed(self) -> bool | None:
-        """Whether the target is met; `None` without a target or a measurement."""
-        if self.target is None or self.ratio is None:
-            return None
-        if self.at_least:
-            return self.ratio.value >= self.target
-        return self.ratio.value <= self.target
-
-    @property
-    def best_peer(self) -> tuple[str, float] | None:
-        """The best of the others."""
-        if not self.peers:
-            return None
-        pick = max if self.at_least else min
-        name = pick(self.peers, key=lambda peer: self.peers[peer])
-        return name, self.peers[name]
 
 
 def _bare(fn: Fn) -> Fn:
@@ -100,6 +63,10 @@ async def _broken_async(order: int) -> int:
 
 def _a(fn: Fn) -> Callable[[], Fn]:
     return lambda: fn
+
+
+def _itself(fn: Fn) -> Fn:
+    return fn
 
 
 _S, _A = references.wrapper, references.wrapper_async
@@ -259,6 +226,16 @@ CALL_ROWS: list[CallRow] = [
         fn=_answer_async,
         is_async=True,
     ),
+    CallRow(
+        "info-breaker-failing",
+        "breaker closed, the call fails",
+        None,
+        "breaker-counting",
+        _itself,
+        "the function",
+        fn=_a(_broken),
+        raises=True,
+    ),
     CallRow("info-breaker-keyed", "breaker closed, one circuit per key", None, "breaker-keyed", _S),
     CallRow("info-breaker-watched", "breaker closed, latency watched", None, "breaker-watched", _S),
     CallRow("info-breaker-block", "`with breaker:`", None, "breaker-block", _S),
@@ -273,105 +250,3 @@ CALL_ROWS: list[CallRow] = [
     ),
     CallRow("info-breaker-call", "`breaker.call(fn, 1)`", None, "breaker-call", _S),
 ]
-
-
-def _tripped(guarded: Fn) -> Fn:
-    """Fail `guarded` until it must reject."""
-    for _ in range(30):
-        try:
-            guarded(1)
-        except Exception:
-            pass
-    return guarded
-
-
-async def _tripped_async(guarded: Fn) -> Fn:
-    for _ in range(30):
-        try:
-            await guarded(1)
-        except Exception:
-            pass
-    return guarded
-
-
-def _builders(row: CallRow) -> dict[str, Build]:
-    found: dict[str, Build] = {"ours": OURS[row.ours], "reference": row.reference}
-    for peer in PEERS:
-        if peer.situation == row.peers and peer.name != row.reference_name:
-            found[peer.name] = peer.build
-    return found
-
-
-def _build(row: CallRow, with_peers: bool) -> tuple[dict[str, Fn], dict[str, str]]:
-    """Build the subjects of `row`; also say which could not be built, and why."""
-    subjects: dict[str, Fn] = {}
-    missing: dict[str, str] = {}
-    for name, build in _builders(row).items():
-        if not with_peers and name not in ("ours", "reference"):
-            continue
-        try:
-            subjects[name] = build(row.fn())
-        except ImportError as error:
-            missing[name] = f"missing: {error}"
-        except AttributeError as error:
-            missing[name] = f"not there yet: {error}"
-    if row.net:
-        subjects["function"] = row.fn()
-    return subjects, missing
-
-
-async def _run_async(
-    row: CallRow, effort: Effort, with_peers: bool
-) -> tuple[dict[str, Timings], dict[str, str]]:
-    subjects, missing = _build(row, with_peers)
-    for name, guarded in subjects.items():
-        if row.trips and name != "reference":
-            await _tripped_async(guarded)
-        elif row.answers and not row.trips:
-            _expect(name, await guarded(1))
-    return await measure_async(subjects, raises=row.trips, effort=effort), missing
-
-
-def _run_sync(
-    row: CallRow, effort: Effort, with_peers: bool
-) -> tuple[dict[str, Timings], dict[str, str]]:
-    subjects, missing = _build(row, with_peers)
-    for name, guarded in subjects.items():
-        if row.trips and name != "reference":
-            _tripped(guarded)
-        elif row.answers and not row.trips:
-            _expect(name, guarded(1))
-    return measure(subjects, raises=row.trips, effort=effort), missing
-
-
-def _expect(name: str, answer: object) -> None:
-    if answer != 1:
-        message = f"{name} answered {answer!r}, so it is not what the row wants to time"
-        raise AssertionError(message)
-
-
-def measure_row(row: CallRow, effort: Effort, *, with_peers: bool = True) -> Result:
-    """Measure one row in this process."""
-    if row.is_async:
-        times, missing = asyncio.run(_run_async(row, effort, with_peers))
-    else:
-        times, missing = _run_sync(row, effort, with_peers)
-    base = times.get("function")
-    less = base.median if base else 0.0
-    ours, reference = times.get("ours"), times.get("reference")
-    return Result(
-        id=row.id,
-        what=row.what,
-        target=row.target,
-        ours=ours.median - less if ours else None,
-        reference=reference.median - less if reference else None,
-        reference_name=row.reference_name,
-        ratio=ratio(ours, reference, base) if ours and reference else None,
-        peers={
-            name: timings.median - less
-            for name, timings in times.items()
-            if name not in ("ours", "reference", "function")
-        },
-        missing=missing,
-        note=row.note,
-    )
