@@ -83,7 +83,7 @@ def tests(session: nox.Session) -> None:
     if checks:
         check_style(session)
         check_types(session)
-    session.run("python", "-X", "dev", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs)
 
 
 @nox.session(python=NEWEST)
@@ -99,7 +99,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def typing(session: nox.Session) -> None:
-    """mypy over everything, pyright over the promises to users."""
+    """Everything under mypy; under pyright the promises to users."""
     install(session, "typing")
     check_types(session)
 
