@@ -72,4 +72,4 @@ def test_states_stand_for_modes_two_by_two() -> None:
         *["DEGRADED"] * 2,
         *["EMERGENCY"] * 2,
     ]
-    assert pickle.loads(pickle.dumps(Mode.NORMAL)) is Mode.NORMAL  # noqa: S301
+    assert pickle.loads(pickle.dumps(Mode.NORMAL)) is Mode.NORMAL

@@ -17,6 +17,9 @@ from resilient.system.operation import Operation
 
 __all__ = ["Declaring"]
 
+HEAVIEST = 1e9
+"""Weights are compared with one another; nothing needs more."""
+
 
 class Declaring(Operation):
     """The part of the mode that is told."""
@@ -128,8 +131,8 @@ class Declaring(Operation):
 
 def _weight(value: float | None) -> float | None:
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (numeric and 0 < value < math.inf):
-        raise ConfigError("weight", value, "a finite number > 0, or None")
+    if value is not None and not (numeric and 0 < value <= HEAVIEST):
+        raise ConfigError("weight", value, f"a number > 0 and <= {HEAVIEST:g}, or None")
     return value
 
 

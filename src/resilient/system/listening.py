@@ -88,8 +88,9 @@ class Listening(Operation):
     """The part of the mode that tells."""
 
     def __init__(self, *given: Any) -> None:
-        self._told: tuple[_Told, ...] = ()
+        self._told: list[_Told] = []
         super().__init__(*given)
+        weakref.finalize(self, _sweep, self._told).atexit = False
 
     @overload
     def on_change(self, fn: F, /, *, to: Mode | str | None = None) -> F: ...
@@ -132,7 +133,7 @@ class Listening(Operation):
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """The listeners, each with `.fn`, and `.dropped` and `.errors` counted."""
-        return tuple(told.listener for told in self._told)
+        return tuple(told.listener for told in tuple(self._told))
 
     def changes(self) -> Changes:
         """Stream the changes from now on: ``async for change in mode.changes()``.
@@ -198,23 +199,23 @@ class Listening(Operation):
         return hub.dispatcher.flush(seconds("timeout", timeout, zero=True))
 
     def _offer(self, change: ModeChange) -> None:
-        for listener, to in self._told:
+        for listener, to in tuple(self._told):
             if to is None or change.new is to:
                 listener.offer(change)
 
     def _add(self, told: _Told) -> None:
-        self._under_lock(lambda: setattr(self, "_told", (*self._told, told)))
+        self._told.append(told)
 
     def _remove(self, unwanted: Callable[[_Told], bool]) -> bool:
-        gone = [told for told in self._told if unwanted(told)]
-        self._told = tuple(told for told in self._told if told not in gone)
+        gone = [told for told in tuple(self._told) if unwanted(told)]
         for told in gone:
+            self._told.remove(told)
             told.listener.cancel()
         return bool(gone)
 
     def _adopt(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Let async listeners that were registered without a loop run on `loop`."""
-        for listener, _ in self._told:
+        for listener, _ in tuple(self._told):
             if listener.loop is None or not listener.loop.is_running():
                 listener.loop = loop
 
@@ -235,6 +236,14 @@ class Listening(Operation):
             message = f"the mode is {self._current.name}, and was not {wanted.name} in time"
             raise TimeoutError(message)
         return min(POLL, left)
+
+
+def _sweep(told: list[_Told]) -> None:
+    """Cancel the listeners of a mode that is gone, where their loops may be closed: elsewhere."""
+    if told:
+        sweeper = hub.dispatcher.listener(lambda listener: listener.cancel())
+        for listener, _ in told:
+            sweeper.offer(listener)
 
 
 def _loop_runs_here() -> bool:

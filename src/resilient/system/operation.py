@@ -116,8 +116,10 @@ class Operation:
         self._fresh_until = -math.inf
 
     def _reported(self) -> None:
-        """A metric has a new value: read it soon, but not for each of ten thousand a second."""
+        """A metric has a new value: take it up, but not for each of ten thousand a second."""
         self._fresh_until = min(self._fresh_until, self._fresh_from + self.interval / 10)
+        if not self._fresh_from <= self._clock.monotonic() < self._fresh_until:
+            self._refresh()
 
     def _bring_up_to_date(self) -> None:
         dirt = self._dirt
