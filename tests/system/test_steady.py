@@ -12,7 +12,14 @@ from resilient.system.settings import Settings
 from resilient.system.states import Mode
 from resilient.system.steady import Steady, Transition
 
-PLAIN = Settings(confirm_worse=3.0, confirm_degraded=30.0, confirm_normal=30.0, dwell=30.0, tau=3.0)
+PLAIN = Settings(
+    tau=3.0,
+    return_degraded=60.0,
+    confirm_worse=3.0,
+    confirm_degraded=30.0,
+    confirm_normal=30.0,
+    dwell=30.0,
+)
 
 # Seven equal parts: no such score lies on an edge, where the crossing would be a matter of the
 # last bit of a float.

@@ -36,11 +36,11 @@ class Settings:
 
     thresholds: tuple[float, ...] = THRESHOLDS
     return_normal: float = 90.0
-    return_degraded: float = 60.0
-    tau: float = 3.0
-    confirm_worse: float = 3.0
-    confirm_degraded: float = 30.0
-    confirm_normal: float = 30.0
+    return_degraded: float = 62.0
+    tau: float = 2.5
+    confirm_worse: float = 2.25
+    confirm_degraded: float = 38.0
+    confirm_normal: float = 48.0
     dwell: float = 30.0
     flap_window: float = 900.0
     flap_half_life: float = 900.0
