@@ -57,7 +57,8 @@ class TcpProxy:
         self._changed = asyncio.Event()
         self._links: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._one_at_a_time = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="resilient-proxy", daemon=True
@@ -125,7 +126,8 @@ class TcpProxy:
         self._loop.close()
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        with self._one_at_a_time:
+            asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _set(self, **changes: Any) -> None:
         async def change() -> None:
@@ -136,9 +138,11 @@ class TcpProxy:
         self._do(change())
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accept, self.host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+        if self._listener is None:
+            self._listener = socket.create_server((self.host, self.port), backlog=128)
+            self._listener.setblocking(False)  # noqa: FBT003  (the only argument)
+            self.port = self._listener.getsockname()[1]
+            self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _heal(self) -> None:
         self._weather = _Weather()
@@ -147,12 +151,11 @@ class TcpProxy:
         await self._listen()
 
     async def _cut(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._loop.remove_reader(listener)
+            listener.close()
         await self._drop(hard=False)
-        if server is not None:
-            await server.wait_closed()
 
     async def _drop(self, *, hard: bool) -> None:
         for writer in self._writers:
@@ -166,21 +169,21 @@ class TcpProxy:
 
     # One connection
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = asyncio.current_task()
-        assert link is not None  # noqa: S101  (start_server makes one)
-        self.connections += 1
-        self._links.add(link)
-        try:
+    def _accept(self, listener: socket.socket) -> None:
+        # Not `asyncio.start_server`: that may lose a connection taken while it is being closed.
+        with contextlib.suppress(OSError):
+            client, _ = listener.accept()
+            self.connections += 1
+            link = self._loop.create_task(self._serve(client))
+            self._links.add(link)
+            link.add_done_callback(self._links.discard)
+            link.add_done_callback(lambda _: client.close())  # even if it never began
+
+    async def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # an end is gone; the other one was told
+            reader, writer = await asyncio.open_connection(sock=client)
             async with self._owned(writer):
-                if self._server is not None:
-                    await self._link(reader, writer)
-        except OSError:
-            pass  # an end is gone; the other one was told
-        except asyncio.CancelledError:
-            pass  # by `_drop`, which waits for it
-        finally:
-            self._links.discard(link)
+                await self._link(reader, writer)
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._passable()
