@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from _measure import Effort, Timings, measure, measure_async, ratio
@@ -60,8 +61,9 @@ def _build(row: CallRow, *, with_peers: bool) -> tuple[dict[str, Fn], dict[str, 
             subjects[name] = build(row.fn())
         except ImportError as error:
             missing[name] = f"missing: {error}"
-        except AttributeError as error:
-            missing[name] = f"not there yet: {error}"
+        except Exception as error:
+            absent = isinstance(error, AttributeError) and isinstance(error.obj, ModuleType)
+            missing[name] = f"not there yet: {error}" if absent else f"failed: {error!r}"
     if row.net:
         subjects["function"] = row.fn()
     return subjects, missing

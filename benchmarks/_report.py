@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from _result import Result
+from peers import PEERS
 
 __all__ = ["as_json", "as_markdown", "as_text", "machine", "versions", "write_between_markers"]
 
@@ -136,7 +137,13 @@ def as_markdown(results: Sequence[Result]) -> str:
         for name, why in result.missing.items()
     ]
     peers = _peer_lines(results)
-    for title, block in (("Notes", notes), ("Not measured", missing), ("All peers", peers)):
+    blocks = {
+        "Notes": notes,
+        "Not measured": missing,
+        "All peers": peers,
+        "How the peers differ from ours": _differences(results) if peers else [],
+    }
+    for title, block in blocks.items():
         if block:
             lines += ["", f"{title}:", "", *block]
     return "\n".join(lines)
@@ -150,6 +157,15 @@ def _peer_lines(results: Sequence[Result]) -> list[str]:
             told = ", ".join(f"{name} {_number(value, result.unit)}" for name, value in each)
             lines.append(f"* {result.id}: {told}")
     return lines
+
+
+def _differences(results: Sequence[Result]) -> list[str]:
+    measured = {name for result in results for name in result.peers}
+    told: dict[str, list[str]] = {}
+    for peer in PEERS:
+        if peer.name in measured:
+            told.setdefault(f"{peer.name}: {peer.differs}", []).append(peer.situation)
+    return [f"* {text} ({', '.join(situations)})" for text, situations in sorted(told.items())]
 
 
 def write_between_markers(path: Path, text: str) -> None:

@@ -287,7 +287,8 @@ def _hyx_stack(fn: Fn, *, bulkhead: bool) -> Fn:
         return 0
 
     inner = limit(max_concurrency=20, max_capacity=70)(fn) if bulkhead else fn
-    guarded: Fn = fallback(zero)(_hyx_retry()(_hyx_breaker()(inner)))
+    handler: Any = zero
+    guarded: Fn = fallback(handler)(_hyx_retry()(_hyx_breaker()(inner)))
     return guarded
 
 
