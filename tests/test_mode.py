@@ -461,8 +461,9 @@ def test_a_fresh_value_is_read_without_evaluating(
     assert mode.current is Mode.NORMAL
 
 
-def test_a_reader_does_not_wait_for_an_evaluation(mode: SystemOperationMode) -> None:
+def test_a_reader_does_not_wait_for_an_evaluation() -> None:
     """While another thread evaluates, the last value is given."""
+    mode = SystemOperationMode()
     mode._lock.acquire()
     try:
         mode._touch()

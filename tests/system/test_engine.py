@@ -79,7 +79,7 @@ def test_a_critical_breaker_that_opens_is_an_emergency_at_once() -> None:
     """The edge needs no confirmation, and says which breaker it was."""
     engine = Engine(Settings(), now=0.0)
     engine.observe(known(db=("CRITICAL", 1.0)))
-    engine.opened(engine.components["db"])
+    engine.switched(engine.components["db"], 0.0)
     (change,) = engine.made
     assert (change[0].at, change[0].new) == (0.0, Mode.EMERGENCY)
     assert change[1][0].startswith("TRIP: the breaker of CRITICAL db")
@@ -91,7 +91,7 @@ def test_other_breakers_take_the_ordinary_way(rank: str, softened: bool) -> None
     engine = Engine(Settings(), now=0.0)
     engine.observe(known(db=(rank, 1.0), **dict.fromkeys("abcde", ("CRITICAL", 1.0))))
     until = math.inf if softened else -math.inf
-    engine.opened(replace(engine.components["db"], softened_until=until))
+    engine.switched(replace(engine.components["db"], softened_until=until), 0.0)
     assert modes(engine) == []
     engine.advance(60.0)
     assert modes(engine) == ["DEGRADED"]

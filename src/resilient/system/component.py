@@ -78,10 +78,19 @@ class Component:
         """Whether a working fallback answers for it at `now`."""
         return now < self.softened_until
 
+    def values(self, signal: str) -> list[float]:
+        """What evidence of one kind says."""
+        return [one.value for one in self.evidence if one.signal == signal]
+
     def boundaries(self) -> list[float]:
         """The instants at which what is known changes by the mere passing of time."""
         return [one.until for one in self.evidence] + [self.softened_until, self.blind_from]
 
     def having(self, evidence: Evidence) -> Component:
-        """The same component with one more piece of evidence."""
-        return replace(self, evidence=(*self.evidence, evidence))
+        """The same component with `evidence` in place of what was known of that kind.
+
+        A breaker's verdict also takes the place of its success rate: it begins a new count.
+        """
+        kinds = {evidence.signal, "availability" if evidence.signal == "breaker" else ""}
+        kept = [one for one in self.evidence if one.signal not in kinds]
+        return replace(self, evidence=(*kept, evidence))

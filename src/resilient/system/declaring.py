@@ -51,6 +51,7 @@ class Declaring(Operation):
         said = Declared(_weight(weight), _criticality(criticality), depends, latency)
         self._ledger.declare(name, said)
         self._touch()
+        self._refresh()
 
     def metric(
         self,
@@ -79,6 +80,7 @@ class Declaring(Operation):
         self._ledger.declare(name, said)
         self._ledger.measure(made)
         self._touch()
+        self._refresh()
         return made
 
     def mark_degraded(
@@ -118,13 +120,13 @@ class Declaring(Operation):
         """The instant at which something that is said now ends."""
         return math.inf if ttl is None else self._time.now() + seconds("ttl", ttl)
 
-    def _weakly_reported(self) -> Callable[[], None]:
+    def _weakly_reported(self) -> Callable[[Metric], None]:
         """What a metric calls when it has news; it must not keep the mode alive."""
         me = weakref.ref(self)
 
-        def reported() -> None:
+        def reported(metric: Metric) -> None:
             if (mode := me()) is not None:
-                mode._reported()  # noqa: SLF001  (a method of this class)
+                mode._reported(metric)  # noqa: SLF001  (a method of this class)
 
         return reported
 

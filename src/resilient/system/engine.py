@@ -100,14 +100,23 @@ class Engine:
         self.components = components
         self._feed()
 
-    def opened(self, component: Component) -> None:
-        """The breaker of a component opened just now: a hard trip if that is CRITICAL."""
-        dead = component.having(Evidence("breaker", 0.0, detail="breaker open"))
-        self.observe({**self.components, component.name: dead})
+    def switched(self, component: Component, verdict: float) -> None:
+        """The breaker of a component gave a new verdict just now: 0 open, 0.5 half open, 1 closed.
+
+        A CRITICAL one that opens is a hard trip, unless a working fallback answers for it.
+        """
+        until = self.now + self.settings.fresh_for if verdict == 1 else math.inf
+        said = Evidence("breaker", verdict, until, "breaker changed")
+        self.observe({**self.components, component.name: component.having(said)})
         critical = component.criticality is Criticality.CRITICAL
-        if critical and not component.softened(self.now):
+        if verdict == 0 and critical and not component.softened(self.now):
             self.edge = f"TRIP: the breaker of CRITICAL {component.name} opened"
             self._note(self.steady.trip(self.assessment.capped))
+
+    def reported(self, component: Component, evidence: Evidence) -> None:
+        """A metric of a component reported just now."""
+        held = self.components.get(component.name, component)
+        self.observe({**self.components, component.name: held.having(evidence)})
 
     def trip(self, trip: Trip) -> None:
         """Hold EMERGENCY from now on."""

@@ -42,7 +42,7 @@ class Metric:
         expect_every: float | None,
         *,
         now: Callable[[], float],
-        touched: Callable[[], None],
+        touched: Callable[[Metric], None],
     ) -> None:
         self.name = name
         self._score = score
@@ -125,14 +125,14 @@ class Metric:
             self._last = _Last(None, at, f"DROPPED: metric {self.name} raised {error!r}")
         else:
             self._keep(found, at)
-        self._touched()
+        self._touched(self)
 
     def _keep(self, value: float, at: float) -> None:
         if math.isnan(value):
             self._last = _Last(None, at, f"DROPPED: metric {self.name} is not a number")
         else:
             self._last = _Last(clamp(value), at)
-        self._touched()
+        self._touched(self)
 
 
 def _takes_a_value(name: str, score: object) -> bool:

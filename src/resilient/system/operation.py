@@ -17,14 +17,17 @@ from resilient.system.component import Component
 from resilient.system.engine import Engine
 from resilient.system.history import History
 from resilient.system.ledger import Ledger
+from resilient.system.metric import Metric
 from resilient.system.settings import Settings
 from resilient.system.states import Mode, ModeChange
 from resilient.system.timeline import Timeline
 
 __all__ = ["Operation"]
 
+VERDICTS = {CircuitState.CLOSED: 1.0, CircuitState.HALF_OPEN: 0.5, CircuitState.OPEN: 0.0}
+
 BACKLOG = 1000
-"""Openings of breakers that are remembered while nobody evaluates."""
+"""Changes of circuits that are remembered while nobody evaluates."""
 
 T = TypeVar("T")
 Command = Callable[[Engine, Mapping[str, Component]], None]
@@ -52,6 +55,7 @@ class Operation:
         self._fresh_until = -math.inf
         self._dirt = object()
         self._inbox: deque[tuple[float, Command]] = deque()
+        self._reports: dict[str, tuple[float, Command]] = {}
         self._lock = threading.Lock()
         self._owner = 0
         self._sequence = 0
@@ -84,8 +88,11 @@ class Operation:
         """Nothing to switch: inactive policies say nothing, so their components go idle."""
 
     def _refresh(self) -> None:
-        """Bring up to date, unless another thread is at it: then the last value must do."""
-        if self._lock.acquire(blocking=False):
+        """Bring up to date, unless another thread is at it: then the last value must do.
+
+        On an injected clock, where hours pass between two instructions, that one is waited for.
+        """
+        if self._owner != threading.get_ident() and self._lock.acquire(self._time.injected):
             try:
                 self._owner = threading.get_ident()
                 self._bring_up_to_date()
@@ -115,8 +122,9 @@ class Operation:
         self._dirt = object()
         self._fresh_until = -math.inf
 
-    def _reported(self) -> None:
+    def _reported(self, metric: Metric) -> None:
         """A metric has a new value: take it up, but not for each of ten thousand a second."""
+        self._reports[metric.name] = (self._time.now(), self._report(metric))
         self._fresh_until = min(self._fresh_until, self._fresh_from + self.interval / 10)
         if not self._fresh_from <= self._clock.monotonic() < self._fresh_until:
             self._refresh()
@@ -127,8 +135,7 @@ class Operation:
         now, raw = self._time.read()
         found = self._ledger.components(sources, now)
         engine = self._engine
-        while self._inbox:
-            at, command = self._inbox.popleft()
+        for at, command in self._orders():
             engine.advance(at)
             command(engine, found)
         engine.advance(now)
@@ -142,6 +149,14 @@ class Operation:
         self._fresh_until = raw + min(self.interval, engine.next_boundary() - engine.now)
         if self._dirt is not dirt:
             self._fresh_until = -math.inf
+
+    def _orders(self) -> list[tuple[float, Command]]:
+        """What came in since the last evaluation, by instant."""
+        reports, self._reports = self._reports, {}
+        orders = list(reports.values())
+        while self._inbox:
+            orders.append(self._inbox.popleft())
+        return sorted(orders, key=lambda order: order[0])
 
     def _tell(self) -> None:
         """Record and publish what changed, in order; listeners run elsewhere."""
@@ -207,8 +222,9 @@ class Operation:
             weakref.finalize(self, hub.bus.tap(event_type, receive)).atexit = False
 
     def _circuit_changed(self, event: CircuitChanged) -> None:
-        if event.new is CircuitState.OPEN and event.key is None and len(self._inbox) < BACKLOG:
-            self._inbox.append((self._time.now(), self._opening(event.name)))
+        verdict = VERDICTS.get(event.new) if event.key is None else None
+        if verdict is not None and len(self._inbox) < BACKLOG:
+            self._inbox.append((self._time.now(), self._switch(event.name, verdict)))
         self._touch()
         self._soon.offer(event)
 
@@ -220,13 +236,28 @@ class Operation:
             self._touch()
             self._soon.offer(event)
 
-    def _opening(self, name: str) -> Command:
+    def _report(self, metric: Metric) -> Command:
+        def obey(engine: Engine, found: Mapping[str, Component]) -> None:
+            evidence = metric.evidence(self._settings.fresh_for)
+            if evidence is not None and metric.name in found:
+                engine.reported(found[metric.name], evidence)
+
+        return obey
+
+    def _switch(self, name: str, verdict: float) -> Command:
+        """Obey a change of a circuit at its own instant, however late anybody looks.
+
+        An event names no mode, and a component may have several breakers: where that leaves in
+        doubt what it means, only an opening that is still seen counts.
+        """
+
         def obey(engine: Engine, found: Mapping[str, Component]) -> None:
             component = found.get(name)
-            if component is None or not any(one.signal == "breaker" for one in component.evidence):
+            verdicts = component.values("breaker") if component is not None else []
+            if component is None or not verdicts:
                 return
-            ours = any(one.signal == "breaker" and one.value < 1 for one in component.evidence)
-            if ours or name not in self._foreign:
-                engine.opened(component)
+            clear = len(verdicts) == 1 and name not in self._foreign
+            if clear or (verdict == 0 and min(verdicts) < 1):
+                engine.switched(component, verdict)
 
         return obey

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from resilient.clock import Clock, system_clock
@@ -41,6 +42,11 @@ class Timeline:
             offset = self._rebase(source, raw)
         self._last = raw + offset
         return self._last, raw
+
+    @property
+    def injected(self) -> bool:
+        """Whether the time is not the machine's."""
+        return self.clock.monotonic is not time.monotonic
 
     def wall(self, instant: float) -> float:
         """The wall-clock time of an instant, to be shown."""
