@@ -1,0 +1,120 @@
+"""Every example in the documentation runs, and every link inside it leads somewhere.
+
+The blocks of one file share a namespace, in order, on a manual clock; ``await`` may stand outside
+of a function. A block after ``<!-- no-run: reason -->`` is only compiled.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from types import CodeType, ModuleType
+from typing import Any
+
+import pytest
+
+from resilient.testing import isolated
+from tests.source import PROJECT
+
+PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/**/*.md")])
+BLOCK = re.compile(
+    r"(?:^[ ]*<!-- no-run: (?P<reason>[^\n]+?) -->\n\s*)?"
+    r"^(?P<indent>[ ]*)```python\b[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$",
+    re.MULTILINE | re.DOTALL,
+)
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)(?P<path>[^)#\s]+)")
+
+
+def blocks(text: str, name: str) -> Iterator[tuple[CodeType, bool]]:
+    """Each example, compiled with the line numbers of its page, and whether it runs."""
+    for found in BLOCK.finditer(text):
+        above = text.count("\n", 0, found.start("code"))
+        code = "\n" * above + dedent(found["code"])
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        yield compile(code, name, "exec", flags, dont_inherit=True), not found["reason"]
+
+
+def play(text: str, name: str) -> dict[str, Any]:
+    """Run the examples of a page; what they have defined."""
+    module = ModuleType("snippets")
+    sys.modules["snippets"] = module
+    try:
+        with isolated():
+            for code, runs in blocks(text, name):
+                result = eval(code, vars(module)) if runs else None  # noqa: S307  (our own pages)
+                if inspect.iscoroutine(result):
+                    asyncio.run(result)
+    finally:
+        del sys.modules["snippets"]
+    return vars(module)
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    """Relative links that lead to no file."""
+    return [
+        link["path"] for link in LINK.finditer(text) if not (page.parent / link["path"]).exists()
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a reader copies works. Files are written where nobody is disturbed."""
+    monkeypatch.chdir(tmp_path)
+    play(page.read_text("utf-8"), str(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link names a file of the project."""
+    assert not broken_links(page, page.read_text("utf-8"))
+
+
+PAGE = """
+```python
+x = 1
+```
+   ```python
+   import asyncio
+   await asyncio.sleep(0)
+   x += 1
+   ```
+<!-- no-run: it never ends -->
+```python
+while True: await forever()
+```
+```console
+not python
+```
+"""
+
+
+def test_blocks_share_a_namespace_and_may_await() -> None:
+    """Indented blocks too; what must not run does not."""
+    assert play(PAGE, "page.md")["x"] == 2
+
+
+def test_an_example_that_fails_is_found_with_its_line() -> None:
+    """The traceback points into the page."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        play("words\n\n```python\nx = 1\n1 / 0\n```\n", "page.md")
+    last = caught.traceback[-1]
+    assert (str(last.path), last.lineno + 1) == ("page.md", 5)
+
+
+def test_an_example_that_is_no_python_is_found() -> None:
+    """Even if it is not run."""
+    with pytest.raises(SyntaxError):
+        play("<!-- no-run: why not -->\n```python\nx =\n```\n", "page.md")
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    """A file that is not there is named; addresses and anchors are not looked up."""
+    (tmp_path / "there.md").touch()
+    text = "[a](there.md#part) [b](gone.md) [c](https://example.org) [d](#here)"
+    assert broken_links(tmp_path / "page.md", text) == ["gone.md"]
