@@ -109,7 +109,7 @@ def seconds(setting: str, value: Duration, *, zero: bool = False) -> float:
     allowed = f"seconds {least} as a number, or a timedelta"
     if isinstance(value, timedelta):
         number = value.total_seconds()
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, float) or type(value) is int:
         number = float(value)
     else:
         raise ConfigError(setting, value, allowed)

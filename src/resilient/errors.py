@@ -134,14 +134,14 @@ class CircuitOpenError(Rejected, CircuitBreakerError):
         return error
 
 
-class _TimedOut(ResilientError, TimeoutError):
+class _TimeError(ResilientError, TimeoutError):
     """Shares one construction: OSError would read two arguments as errno and strerror."""
 
     def __init__(self, *args: object) -> None:
         self.args = args
 
 
-class DeadlineExceededError(_TimedOut, Rejected):
+class DeadlineExceededError(_TimeError, Rejected):
     """No time was left to start the call; it is also a `TimeoutError`.
 
     Example::
@@ -151,7 +151,7 @@ class DeadlineExceededError(_TimedOut, Rejected):
     """
 
 
-class CallTimeoutError(_TimedOut):
+class CallTimeoutError(_TimeError):
     """The call started and did not finish in time; it is also a `TimeoutError`.
 
     Arguments, in order: the name of the limit that fired, and its length in seconds.

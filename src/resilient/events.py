@@ -58,6 +58,11 @@ class CircuitState(Enum):
     METRICS_ONLY = "metrics-only"
 
 
+def _now() -> float:
+    # Looked up at each call: a test may swap the time.
+    return system_clock.time()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Base of every event. `name` is the policy's name, `at` the wall-clock time in seconds.
@@ -68,7 +73,7 @@ class Event:
     """
 
     name: str
-    at: float = field(default_factory=lambda: system_clock.time())
+    at: float = field(default_factory=_now)
 
     @property
     def severity(self) -> Severity:
@@ -256,7 +261,8 @@ class Bus:
 
     def wants(self, event_type: type[Event]) -> bool:
         """Whether anybody listens to `event_type` or one of its bases."""
-        return bool(self._receivers(event_type))
+        found = self._table.get(event_type)
+        return bool(self._receivers(event_type) if found is None else found)
 
     def publish(self, event: Event) -> None:
         """Hand `event` to everybody who wants its type. Never raises."""

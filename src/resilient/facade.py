@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @overload
-def outcome(
+def outcome(  # type: ignore[overload-overlap]  # a coroutine function is a function, too: first wins
     fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
 ) -> Coroutine[Any, Any, Outcome[T]]: ...
 @overload

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from resilient.clock import system_clock
-from resilient.core.effects import Call, Effect, Invoke, Reply, Sleep, Step, Within
+from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
 from resilient.core.outcome import Outcome, unwrap
-from resilient.core.policy import Gauge, Line
+from resilient.core.policy import Line
 from resilient.core.segment import Segment
 from resilient.core.serial import serial
 from resilient.core.timer import within
@@ -23,7 +23,11 @@ async def drive(step: Step, call: Call) -> Outcome[Any]:
     try:
         effect = next(flow)
         while True:
-            effect = flow.send(await _perform(effect))
+            if type(effect) is Invoke:
+                asked = effect.call
+                effect = flow.send(await _answer(asked.fn, asked.args, asked.kwargs))
+            else:
+                effect = flow.send(await _perform(effect))
     except StopIteration as stop:
         # No local: this frame may outlive the call, as the caller in an error's traceback.
         return cast("Outcome[Any]", stop.value)
@@ -36,17 +40,13 @@ async def run(step: Step, call: Call) -> Any:
     return unwrap(await drive(step, call))
 
 
-async def _perform(effect: Effect) -> Any:
-    if type(effect) is Invoke:
-        call = effect.call
-        return await _answer(call.fn, call.args, call.kwargs)
+async def _perform(effect: Sleep | Within | Reply) -> Any:
     if type(effect) is Sleep:
         if effect.seconds > 0:
             await effect.clock.sleep_async(effect.seconds)
         return True
     if type(effect) is Within:
         return await _within(effect)
-    assert type(effect) is Reply  # noqa: S101  (there are four effects)
     return await _answer(effect.fn, effect.args, effect.kwargs)
 
 
@@ -87,15 +87,19 @@ def _flow_only(segment: Segment) -> Line:
     return guarded
 
 
+# The lines below are what every good call costs, so they are written for the machine: an empty
+# dictionary of keywords is not unpacked, and what is read on each call is a local of the closure.
+
+
 def _plain(segment: Segment) -> Line:
     target = segment.target
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         mark = serial.value
         try:
-            return await target.fn(*args, **kwargs)
+            return await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
         except Exception as error:  # noqa: BLE001  (judged by the policies)
-            first = Outcome[Any](error=error)
+            first: Outcome[Any] = Outcome(error=error)
         call = segment.call(args, kwargs, mark, first)
         del first
         return await run(segment.step, call)
@@ -105,19 +109,25 @@ def _plain(segment: Segment) -> Line:
 
 def _gated(segment: Segment) -> Line:
     target, fixed, find = segment.target, segment.gauge, segment.find
-    clock = segment.clock or system_clock
+    clock, final, marked = segment.clock or system_clock, segment.final, segment.marked
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        mark = serial.value
+        mark = serial.value if marked else 0
         gauge = fixed or find(*args, **kwargs)
         live = gauge.live
         if live is None:
-            return await _unadmitted(segment, gauge, args, kwargs, mark)
+            refusal = gauge.refusal() if final else None
+            if refusal is not None:
+                try:
+                    raise refusal
+                finally:
+                    del refusal  # its traceback holds this frame
+            return await run(segment.step, segment.call(args, kwargs, mark))
         started = clock.monotonic()
         try:
-            result = await target.fn(*args, **kwargs)
+            result = await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
         except Exception as error:  # noqa: BLE001  (judged by the policies)
-            first = Outcome[Any](error=error)
+            first: Outcome[Any] = Outcome(error=error)
         else:
             ended = clock.monotonic()
             if ended < live.edge and ended - started <= live.limit:
@@ -130,12 +140,3 @@ def _gated(segment: Segment) -> Line:
         return await run(segment.step, call)
 
     return guarded
-
-
-async def _unadmitted(
-    segment: Segment, gauge: Gauge, args: tuple[Any, ...], kwargs: dict[str, Any], mark: int
-) -> Any:
-    refusal = gauge.refusal() if segment.final else None
-    if refusal is not None:
-        raise refusal
-    return await run(segment.step, segment.call(args, kwargs, mark))

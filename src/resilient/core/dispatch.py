@@ -15,12 +15,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from resilient.errors import ConfigError
 
 if TYPE_CHECKING:
     import asyncio
+    from asyncio import AbstractEventLoop
 
 __all__ = ["Dispatcher", "Listener", "running_loop"]
 
@@ -33,14 +34,12 @@ _log = logging.getLogger("resilient")
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop that runs in this thread, without loading asyncio to find out."""
-    if "asyncio" not in sys.modules:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
         return None
-    import asyncio  # noqa: PLC0415  (loaded already)
-
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    # The one way to ask that does not raise where no loop runs; documented for authors of loops.
+    loop: AbstractEventLoop | None = asyncio._get_running_loop()  # noqa: SLF001  (see above)
+    return loop
 
 
 class Listener:
@@ -105,7 +104,7 @@ class Listener:
                 result = self.fn(item)
                 if inspect.iscoroutine(result) and self._await(result):
                     return
-            except Exception:
+            except Exception:  # noqa: BLE001  (a listener may raise anything; it is logged)
                 self._failed()
         self._delivered()
 
@@ -184,7 +183,7 @@ class Dispatcher:
         An async `fn` runs on the loop that runs now, if one does. `limit` bounds the queue.
         Raises `TypeError` if `fn` cannot be called, `ConfigError` if `limit` is below 1.
         """
-        if not callable(fn):
+        if not callable(cast("object", fn)):
             message = f"a listener must be callable, not {fn!r}"
             raise TypeError(message)
         if limit < 1:

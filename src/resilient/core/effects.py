@@ -7,8 +7,7 @@ every decision and performs nothing; a driver performs everything and decides no
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 from resilient.clock import Clock
 from resilient.core.outcome import Outcome
@@ -25,7 +24,11 @@ class Guarded(Protocol):
     is_async: bool
     fn: Callable[..., Any]
     original: Callable[..., Any]
-    label: str
+
+    @property
+    def label(self) -> str:
+        """The name of the function, for messages and events."""
+        ...
 
     def names_inside(self, place: int) -> tuple[str, ...]:
         """Names of the policies inside the one at `place`."""
@@ -69,6 +72,7 @@ class Call:
         return self.held.pop(place, None) if self.held else None
 
 
+@final
 class Invoke:
     """Call the function. Its result is an `Outcome`; anything but an `Exception` passes through."""
 
@@ -78,6 +82,7 @@ class Invoke:
         self.call = call
 
 
+@final
 class Reply:
     """Call `fn`, an alternative, sync or async. Its result is an `Outcome`, as for `Invoke`."""
 
@@ -91,25 +96,31 @@ class Reply:
         self.kwargs = kwargs
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class Sleep:
     """Wait `seconds` on `clock`. Its result says whether the driver was able to wait."""
 
-    seconds: float
-    clock: Clock
+    __slots__ = ("clock", "seconds")
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self.seconds = seconds
+        self.clock = clock
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class Within:
     """Run `step` for at most `seconds`. Its result is an `Outcome`.
 
     If the time is over first, the error is the `CallTimeoutError` of the limit called `name`.
     """
 
-    seconds: float
-    name: str
-    step: Step
-    call: Call
+    __slots__ = ("call", "name", "seconds", "step")
+
+    def __init__(self, seconds: float, name: str, step: Step, call: Call) -> None:
+        self.seconds = seconds
+        self.name = name
+        self.step = step
+        self.call = call
 
 
 Effect = Invoke | Reply | Sleep | Within

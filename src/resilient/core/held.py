@@ -6,21 +6,18 @@ import sys
 import threading
 from typing import Any
 
+from resilient.core.dispatch import running_loop
+
 __all__ = ["HeldPermits"]
 
 
 def _owner() -> object:
     """The running task, or else the thread."""
-    if "asyncio" in sys.modules:
-        import asyncio  # noqa: PLC0415  (loaded already)
-
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            task = None
-        if task is not None:
-            return task
-    return threading.get_ident()
+    loop = running_loop()
+    if loop is None:
+        return threading.get_ident()
+    task: object = sys.modules["asyncio"].current_task(loop)
+    return threading.get_ident() if task is None else task
 
 
 class HeldPermits:

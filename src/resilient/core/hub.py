@@ -125,9 +125,13 @@ def subscribe(event_type: type[Event], fn: Callable[[Any], object]) -> Listener:
 
         resilient.subscribe(resilient.CircuitOpened, lambda event: page(event.name))
     """
-    if not (isinstance(event_type, type) and issubclass(event_type, Event)):
+    if not _is_event_type(event_type):
         message = f"subscribe() takes a type of event, such as CircuitOpened, not {event_type!r}"
         raise TypeError(message)
     listener = hub.dispatcher.listener(fn)
     listener.on_cancel = hub.bus.tap(event_type, listener.offer)
     return listener
+
+
+def _is_event_type(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Event)

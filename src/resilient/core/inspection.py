@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any
+
+_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 __all__ = ["is_async_callable", "label", "refuse_coroutine"]
 
@@ -17,6 +19,10 @@ def is_async_callable(fn: Callable[..., Any]) -> bool:
     Raises `TypeError`, saying what to do instead, for what cannot be protected: what cannot be
     called, classes, generator and async-generator functions.
     """
+    if type(fn) is FunctionType and not fn.__dict__:
+        flags = fn.__code__.co_flags
+        if not flags & _GENERATOR:
+            return bool(flags & inspect.CO_COROUTINE)
     inner = _unwrap(fn)
     if isinstance(inner, type) or not callable(inner):
         message = f"only functions and methods can be protected, not {fn!r}"

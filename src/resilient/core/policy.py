@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from resilient.clock import Clock, system_clock
@@ -79,8 +80,14 @@ class Protector(ABC):
         """
         from resilient.core.weave import call  # noqa: PLC0415  (weave builds on this module)
 
-        result: R = call(self.layers(), fn, args, kwargs)
+        result: R = call(self.layers(), self._woven, fn, args, kwargs)
         return result
+
+    @cached_property
+    def _woven(self) -> Step:
+        from resilient.core.weave import weave  # noqa: PLC0415  (weave builds on this module)
+
+        return weave(self.layers())
 
 
 class Policy(Protector):
@@ -103,6 +110,8 @@ class Policy(Protector):
     """Whether it admits calls and settles them."""
     timed = False
     """Whether it must know when a call began, even one that succeeds at once."""
+    marks = False
+    """Whether it must know which errors were given up on before the call began."""
     clock: Clock = system_clock
     """What it measures with."""
 

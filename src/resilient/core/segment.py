@@ -61,7 +61,8 @@ class Segment:
     `target` is what this segment calls, `guard` the record of the whole guarded function.
     `gauge` belongs to the gate at `place`; if it depends on the call, `find` finds it.
     `final` says that nobody in this segment repeats or answers a rejection of that gate.
-    `clock` measures the calls, `None` if nobody needs that.
+    `clock` measures the calls, `None` if nobody needs that. `marked` says that a retry needs to
+    know the serial number when the call began.
     """
 
     target: Target
@@ -73,6 +74,7 @@ class Segment:
     final: bool
     clock: Clock | None
     straight: bool
+    marked: bool
 
     def call(  # noqa: PLR0913  (what the straight line has in its hands)
         self,

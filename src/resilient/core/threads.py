@@ -14,10 +14,11 @@ from typing import Any, cast
 
 from resilient.clock import Clock, system_clock
 from resilient.core.dispatch import running_loop
-from resilient.core.effects import Call, Effect, Invoke, Reply, Sleep, Step, Within
+from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
 from resilient.core.inspection import refuse_coroutine
+from resilient.core.limits import timed_out
 from resilient.core.outcome import Outcome, unwrap
-from resilient.core.policy import Gauge, Line
+from resilient.core.policy import Line
 from resilient.core.segment import Segment
 from resilient.core.serial import serial
 from resilient.errors import CallTimeoutError
@@ -31,7 +32,11 @@ def drive(step: Step, call: Call) -> Outcome[Any]:
     try:
         effect = next(flow)
         while True:
-            effect = flow.send(_perform(effect))
+            if type(effect) is Invoke:
+                asked = effect.call
+                effect = flow.send(_answer(asked.fn, asked.args, asked.kwargs))
+            else:
+                effect = flow.send(_perform(effect))
     except StopIteration as stop:
         # No local: this frame may outlive the call, as the caller in an error's traceback.
         return cast("Outcome[Any]", stop.value)
@@ -77,7 +82,7 @@ def within(fn: Callable[[], Any], seconds: float, name: str) -> Any:
 
     threading.Thread(target=work, name=f"resilient-timeout-{name}", daemon=True).start()
     if not done.wait(seconds):
-        raise CallTimeoutError(name, seconds)
+        raise timed_out(name, seconds)
     value, error = box
     box.clear()
     if error is None:
@@ -88,15 +93,11 @@ def within(fn: Callable[[], Any], seconds: float, name: str) -> Any:
         del error
 
 
-def _perform(effect: Effect) -> Any:
-    if type(effect) is Invoke:
-        call = effect.call
-        return _answer(call.fn, call.args, call.kwargs)
+def _perform(effect: Sleep | Within | Reply) -> Any:
     if type(effect) is Sleep:
         return pause(effect.seconds, effect.clock)
     if type(effect) is Within:
         return _within(effect)
-    assert type(effect) is Reply  # noqa: S101  (there are four effects)
     return _answer(effect.fn, effect.args, effect.kwargs)
 
 
@@ -134,19 +135,22 @@ def _flow_only(segment: Segment) -> Line:
     return guarded
 
 
+# The lines below are what every good call costs, so they are written for the machine: an empty
+# dictionary of keywords is not unpacked, and what is read on each call is a local of the closure.
+
+
 def _plain(segment: Segment) -> Line:
-    target = segment.target
-    guard = segment.guard
+    target, coroutine = segment.target, CoroutineType
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
         mark = serial.value
         try:
-            result = target.fn(*args, **kwargs)
+            result = target.fn(*args, **kwargs) if kwargs else target.fn(*args)
         except Exception as error:  # noqa: BLE001  (judged by the policies)
-            first = Outcome[Any](error=error)
+            first: Outcome[Any] = Outcome(error=error)
         else:
-            if type(result) is CoroutineType:
-                refuse_coroutine(guard.original, result)
+            if type(result) is coroutine:
+                refuse_coroutine(segment.guard.original, result)
             return result
         call = segment.call(args, kwargs, mark, first)
         del first
@@ -157,23 +161,29 @@ def _plain(segment: Segment) -> Line:
 
 def _gated(segment: Segment) -> Line:
     target, fixed, find = segment.target, segment.gauge, segment.find
-    clock = segment.clock or system_clock
-    guard = segment.guard
+    clock, final, coroutine = segment.clock or system_clock, segment.final, CoroutineType
+    marked = segment.marked
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        mark = serial.value
+        mark = serial.value if marked else 0
         gauge = fixed or find(*args, **kwargs)
         live = gauge.live
         if live is None:
-            return _unadmitted(segment, gauge, args, kwargs, mark)
+            refusal = gauge.refusal() if final else None
+            if refusal is not None:
+                try:
+                    raise refusal
+                finally:
+                    del refusal  # its traceback holds this frame
+            return run(segment.step, segment.call(args, kwargs, mark))
         started = clock.monotonic()
         try:
-            result = target.fn(*args, **kwargs)
+            result = target.fn(*args, **kwargs) if kwargs else target.fn(*args)
         except Exception as error:  # noqa: BLE001  (judged by the policies)
-            first = Outcome[Any](error=error)
+            first: Outcome[Any] = Outcome(error=error)
         else:
-            if type(result) is CoroutineType:
-                refuse_coroutine(guard.original, result)
+            if type(result) is coroutine:
+                refuse_coroutine(segment.guard.original, result)
             ended = clock.monotonic()
             if ended < live.edge and ended - started <= live.limit:
                 live.ok += 1
@@ -185,12 +195,3 @@ def _gated(segment: Segment) -> Line:
         return run(segment.step, call)
 
     return guarded
-
-
-def _unadmitted(
-    segment: Segment, gauge: Gauge, args: tuple[Any, ...], kwargs: dict[str, Any], mark: int
-) -> Any:
-    refusal = gauge.refusal() if segment.final else None
-    if refusal is not None:
-        raise refusal
-    return run(segment.step, segment.call(args, kwargs, mark))

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import types
 import weakref
 from collections.abc import Coroutine, Generator
 from typing import Any
 
-from resilient.errors import CallTimeoutError
+from resilient.core.limits import timed_out
 
-__all__ = ["TICK", "Alarm", "arm", "within"]
+__all__ = ["TICK", "Alarm", "arm", "suspended", "within"]
 
 TICK = 0.02
 """Seconds; the price of sharing timers."""
@@ -95,32 +96,40 @@ def _task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[Any]:
     return task
 
 
-@types.coroutine
-def within(
-    coroutine: Coroutine[Any, Any, Any], seconds: float, name: str
-) -> Generator[Any, Any, Any]:
+async def within(coroutine: Coroutine[Any, Any, Any], seconds: float, name: str) -> Any:
     """Await `coroutine` for at most `seconds`, give or take a tick.
 
     Raises `CallTimeoutError` when the time is over. The caller's own cancellation stays what it
     is, and the task's count of cancellations is as before.
     """
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    began = time.monotonic()
     try:
         awaited = coroutine.send(None)
     except StopIteration as stop:
         return stop.value
-    # It really suspends: only now a timer is worth its cost.
+    return await suspended(coroutine, awaited, seconds, began, name)
+
+
+async def suspended(
+    coroutine: Coroutine[Any, Any, Any], awaited: Any, seconds: float, began: float, name: str
+) -> Any:
+    """Go on with a coroutine that has suspended, yielding `awaited`.
+
+    It `began` at that monotonic time. Only now a timer is worth its cost.
+    """
+    loop = asyncio.get_running_loop()
+    # What the coroutine did before it suspended took real time, whatever clock the loop has.
+    left = seconds - (time.monotonic() - began)
     try:
-        alarm = _wheel(loop).arm(loop, began + seconds, _task(loop))
+        alarm = _wheel(loop).arm(loop, loop.time() + left, _task(loop))
     except RuntimeError:
         coroutine.close()
         raise
     try:
-        result = yield from _resume(coroutine, awaited)
+        result = await _resume(coroutine, awaited)
     except asyncio.CancelledError as cancelled:
         if alarm.disarm():
-            raise CallTimeoutError(name, seconds) from cancelled
+            raise timed_out(name, seconds) from cancelled
         raise
     except BaseException:
         alarm.disarm()
@@ -129,8 +138,9 @@ def within(
     return result
 
 
-def _resume(coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
-    """Go on with a coroutine that has already yielded `awaited`."""
+@types.coroutine
+def _resume(coroutine: Any, awaited: Any) -> Generator[Any, Any, Any]:
+    """Take over a coroutine that has already yielded `awaited`."""
     while True:
         try:
             yield awaited

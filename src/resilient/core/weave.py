@@ -43,30 +43,35 @@ class Guard(Target):
     __slots__ = (
         "__weakref__",
         "is_async",
-        "label",
-        "names",
         "original",
         "policies",
         "step",
         "wrapper",
     )
 
-    def __init__(self, policies: Sequence[Policy], fn: Callable[..., Any]) -> None:
+    def __init__(self, policies: tuple[Policy, ...], fn: Callable[..., Any]) -> None:
         super().__init__(fn)
         self.original = fn
-        self.label = label(fn)
-        self.policies = tuple(policies)
-        self.names = tuple(policy.name for policy in policies if policy.name)
+        self.policies = policies
         self.is_async = is_async_callable(fn)
         self.wrapper: weakref.ref[Any] | None = None
         for policy in self.policies:
             policy.check(fn, self.is_async)
-        self.step = weave(self.policies)
+        self.step: Step = _invoke
+
+    @property
+    def label(self) -> str:
+        """The name of the function, for messages and events."""
+        return label(self.original)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its policies."""
+        return self.names_inside(-1)
 
     def swap(self, fn: Callable[..., Any] | None) -> None:
         """Call `fn` in the middle instead of the original; `None` restores it."""
         self.fn = self.original if fn is None else fn
-
 
     def names_inside(self, place: int) -> tuple[str, ...]:
         """Names of the policies inside the one at `place`."""
@@ -84,14 +89,18 @@ def _replayable(step: Step) -> Step:
     """`step`, except that an outcome handed over by the straight line is taken first, once."""
 
     def replay(call: Call) -> Flow:
-        first = call.first
-        if first is None:
-            return (yield from step(call))
-        call.first = None
-        call.attempts += 1
-        return first
+        return step(call) if call.first is None else _handed_over(call)
 
     return replay
+
+
+def _handed_over(call: Call) -> Flow:
+    """The outcome that the straight line has already."""
+    first, call.first = call.first, None
+    call.attempts += 1
+    assert first is not None  # noqa: S101  (the caller looked)
+    yield from ()  # what makes it a flow
+    return first
 
 
 def _layer(policy: Policy, inner: Step, place: int) -> Step:
@@ -113,7 +122,7 @@ def weave(policies: Sequence[Policy], inner: Step = _invoke, start: int = 0) -> 
     return step
 
 
-def guard(policies: Sequence[Policy], fn: Callable[P, R]) -> Callable[P, R]:
+def guard(policies: tuple[Policy, ...], fn: Callable[P, R]) -> Callable[P, R]:
     """Guard `fn` with `policies`, outermost first. See `Policy.__call__`."""
     if isinstance(fn, staticmethod | classmethod):
         return cast("Callable[P, R]", type(fn)(guard(policies, fn.__func__)))
@@ -149,13 +158,18 @@ def _rebind(original: Callable[..., Any], fn: object) -> Callable[..., Any]:
 
 
 def call(
-    policies: Sequence[Policy], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    policies: tuple[Policy, ...],
+    step: Step,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
-    """Run `fn` once under `policies`; an awaitable of the result if it is async."""
+    """Run `fn` once under `policies`, woven into `step`; an awaitable if it is async."""
     made = Guard(policies, fn)
     for name in made.names if hub.faults else ():
         if name in hub.faults:
             made.swap(hub.faults[name](made.fn))
+    made.step = step
     return outcome_of(made, args, kwargs, unwrapped=True)
 
 
@@ -232,6 +246,7 @@ def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, targe
         place=start + (gate or 0),
         final=gate is not None and not any(outer.repeats for outer in policies[:gate]),
         clock=clocks[0] if clocks else None,
+        marked=any(policy.marks for policy in policies),
         straight=all(policy.straight for policy in policies) and len(set(map(id, clocks))) <= 1,
     )
     if not made.is_async:

@@ -105,7 +105,7 @@ def value(answer: object, *, source: str = "default") -> Alternative:
 
         fallback(value(12.5))
     """
-    return Alternative(lambda *args, **kwargs: answer, source, Freshness.DEFAULT)
+    return Alternative(lambda *_, **__: answer, source, Freshness.DEFAULT)
 
 
 def alternative(

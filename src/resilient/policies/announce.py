@@ -21,7 +21,7 @@ _KINDS = {CircuitState.HALF_OPEN: CircuitHalfOpened, CircuitState.CLOSED: Circui
 def publish(circuit: Circuit, change: Transition) -> None:
     """Publish a committed transition."""
     old, new, reason, sequence = change
-    name = circuit.rules.name
+    name = circuit.owner.rules.name
     if new is CircuitState.OPEN:
         hub.bus.publish(
             CircuitOpened(
@@ -31,7 +31,7 @@ def publish(circuit: Circuit, change: Transition) -> None:
                 new=new,
                 reason=reason,
                 sequence=sequence,
-                retry_after=max(0.0, circuit.until - circuit.clock.monotonic()),
+                retry_after=max(0.0, circuit.until - circuit.owner.clock.monotonic()),
                 error=None if circuit.error is None else brief(circuit.error),
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from resilient.core.outcome import Outcome
 from resilient.core.threads import may_wait, pause
@@ -31,7 +31,7 @@ class Attempt:
         self._run = run
         self._can_wait = can_wait
 
-    def __enter__(self) -> Attempt:
+    def __enter__(self) -> Self:
         """Begin the attempt."""
         return self
 
@@ -44,7 +44,7 @@ class Attempt:
         """Decide whether another attempt follows."""
         if error is None or not isinstance(error, Exception):
             return False
-        outcome = Outcome[Any](error=error)
+        outcome: Outcome[Any] = Outcome(error=error)
         self.wait = self._retry.after(self._run, outcome)
         if self.wait and not self._can_wait:
             reason = "this thread runs an event loop, which waiting would block"

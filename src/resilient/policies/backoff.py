@@ -26,11 +26,11 @@ def backoff(
     jitter: bool = True,
     draw: Callable[[float, float], float] = random.uniform,
 ) -> Wait:
-    """Exponential backoff: up to ``initial * factor**(n - 1)`` seconds after attempt n, at most `cap`.
+    """Exponential backoff: up to ``initial * factor**(n - 1)`` seconds after attempt n.
 
-    With `jitter` the wait is drawn evenly from 0 to that bound ("full jitter", Brooker,
-    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), so that callers who failed
-    together do not come back together.
+    At most `cap`. With `jitter` the wait is drawn evenly from 0 to that bound, so that callers who
+    failed together do not come back together ("full jitter": Brooker, "Exponential Backoff And
+    Jitter", AWS Architecture Blog, 2015).
 
     Parameters: `initial` and `cap` in seconds, `factor` >= 1, `draw` for tests.
     Raises `ConfigError`.
@@ -66,7 +66,7 @@ def waiter(wait: Duration | Wait | None) -> Wait:
     except ConfigError:
         allowed = "seconds, a function (attempt, error) -> seconds, or a tenacity wait"
         raise ConfigError("wait", wait, allowed) from None
-    return lambda attempt, error: fixed
+    return lambda _, __: fixed
 
 
 def asked_wait(error: Exception, clock: Clock) -> float | None:
@@ -83,6 +83,8 @@ def asked_wait(error: Exception, clock: Clock) -> float | None:
             asked = headers.get("Retry-After")
         except Exception:  # noqa: BLE001  (a hint in a shape unknown to us is no hint)
             return None
+    if asked is None:
+        return None
     if isinstance(asked, datetime.timedelta):
         asked = asked.total_seconds()
     try:

@@ -12,7 +12,7 @@ from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
 from resilient.policies.circuit_breaker import CircuitBreaker
 from resilient.policies.judge import Judge
-from resilient.policies.match import Catch, matcher, positive, whole
+from resilient.policies.match import Catch, matcher, named, positive, whole
 from resilient.policies.pybreaker_bridge import Bridge
 from resilient.policies.rules import Rules
 from resilient.policies.window import LastCalls
@@ -61,7 +61,7 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
 
     What it counts over:
 
-    * `window`: seconds, in 10 buckets, or ``resilient.calls(n)``, the last n outcomes. Default 30 s.
+    * `window`: seconds, in 10 buckets, or ``resilient.calls(n)``, the last n outcomes. Default 30.
     * `minimum_calls`: below this many outcomes a rate is unknown. Default 20, or the n of
       ``calls(n)`` if that is smaller.
 
@@ -108,14 +108,12 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
         @payments
         def charge(order: int) -> Receipt: ...
     """
-    if not (isinstance(name, str) and name):
-        raise ConfigError("name", name, "a string that is not empty")
     _check_callables(failure_result=failure_result, retry_after=retry_after, key=key)
     size = window.number if isinstance(window, LastCalls) else None
     reset = seconds("reset_timeout", reset_timeout)
     bridge = Bridge(listeners, storage)
     rules = Rules(
-        name=name,
+        name=named(name),
         failure_threshold=_optional(whole, "failure_threshold", failure_threshold),
         failure_rate=_optional(_share, "failure_rate", failure_rate),
         slow_call_duration=_optional(seconds, "slow_call_duration", slow_call_duration),

@@ -40,8 +40,8 @@ def health_of(breaker: Switchboard) -> CircuitHealth:
 
 
 def _health(circuit: Circuit) -> CircuitHealth:
-    now = circuit.clock.monotonic()
-    with circuit.lock:
+    now = circuit.owner.clock.monotonic()
+    with circuit.owner.lock:
         window = circuit.window
         counts = window.counts(now)
         recorded = window.recorded + circuit.sequence

@@ -18,21 +18,39 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from resilient.clock import Clock
+from resilient.core.hub import hub
 from resilient.errors import CircuitOpenError
-from resilient.events import CircuitState
+from resilient.events import CallRejected, CircuitState
 from resilient.policies.latency import Latency
-from resilient.policies.rules import Rules
+from resilient.policies.rules import FREE_THREADED, Rules
 from resilient.policies.trials import Trials
-from resilient.policies.window import Window
+from resilient.policies.window import Counts, Window
 
-__all__ = ["Circuit", "Permit", "Transition"]
+__all__ = ["Circuit", "Owner", "Permit", "Transition"]
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 _COUNTING = (CLOSED, CircuitState.METRICS_ONLY)
+
+
+Transition = tuple[CircuitState, CircuitState, str, int]
+"""Old state, new state, reason, sequence number."""
+
+
+class Owner(Protocol):
+    """What the circuits of one breaker share."""
+
+    rules: Rules
+    clock: Clock
+    lock: threading.RLock
+    active: bool
+
+    def tell(self, circuit: Circuit, change: Transition, /) -> None:
+        """Called after each transition, without the lock."""
+        ...
 
 
 class Permit:
@@ -46,57 +64,38 @@ class Permit:
         self.started = started
 
 
-Transition = tuple[CircuitState, CircuitState, str, int]
-"""Old state, new state, reason, sequence number."""
-
-
 class Circuit:
     """One circuit of a breaker.
 
     `live` is the window while the straight line may count into it, else `None`; it is the gauge
-    of the breaker (see `resilient.core.policy.Gauge`). `tell` is called after each transition,
-    without the lock.
+    of the breaker (see `resilient.core.policy.Gauge`).
     """
 
     __slots__ = (
-        "active",
-        "clock",
         "error",
         "ignored",
         "key",
         "last_error",
         "latency",
         "live",
-        "lock",
         "opened_at",
         "openings",
+        "owner",
         "rejected",
-        "rules",
         "sequence",
         "state",
         "streak",
-        "tell",
         "trials",
         "until",
         "window",
     )
 
-    def __init__(
-        self,
-        rules: Rules,
-        clock: Clock,
-        lock: threading.RLock,
-        tell: Callable[[Circuit, Transition], None],
-        key: object = None,
-    ) -> None:
-        self.rules = rules
-        self.clock = clock
-        self.lock = lock
-        self.tell = tell
+    def __init__(self, owner: Owner, key: object = None) -> None:
+        now = owner.clock.monotonic()
+        self.owner = owner
         self.key = key
-        self.active = True
         self.state = CLOSED
-        self.window: Window = rules.new_window(clock.monotonic())
+        self.window: Window = owner.rules.new_window(now)
         self.live: Window | None = None
         self.latency: Latency | None = None
         self.trials: Trials | None = None
@@ -109,41 +108,57 @@ class Circuit:
         self.opened_at: float | None = None
         self.last_error: BaseException | str | None = None
         self.error: BaseException | str | None = None
-        self.align(clock.monotonic())
+        self.align(now)
 
     # Admission
 
     def refusal(self) -> CircuitOpenError | None:
         """The rejection while this circuit is surely open; `None` if a call might be admitted."""
-        state = self.state
-        if not self.active:
-            return None
-        if state is OPEN:
-            left = self.until - self.clock.monotonic()
+        refusal = self._refusal()
+        if refusal is not None and hub.bus.wants(CallRejected):
+            _announce(refusal)
+        return refusal
+
+    def _refusal(self) -> CircuitOpenError | None:
+        owner = self.owner
+        if self.state is OPEN and owner.active:
+            left = self.until - owner.clock.monotonic()
             if left <= 0:
                 return None
-            self.rejected += 1
-            return CircuitOpenError(self.rules.name, left, "the circuit is open", self.error)
-        if state is CircuitState.FORCED_OPEN:
-            self.rejected += 1
-            return CircuitOpenError(self.rules.name, None, "the circuit is forced open", None)
+            return self._refuse(left, "the circuit is open", self.error)
+        if self.state is CircuitState.FORCED_OPEN and owner.active:
+            return self._refuse(None, "the circuit is forced open", None)
         return None
+
+    def _refuse(self, left: float | None, reason: str, error: Any) -> CircuitOpenError:
+        if FREE_THREADED:
+            with self.owner.lock:
+                self.rejected += 1
+        else:
+            self.rejected += 1
+        return CircuitOpenError(self.owner.rules.name, left, reason, error)
 
     def admit(self) -> Permit | CircuitOpenError:
         """Admit a call, or say why not. Never waits."""
+        live = self.live
+        if live is not None:
+            return Permit(self, live, self.owner.clock.monotonic())
         refusal = self.refusal()
         if refusal is not None:
             return refusal
-        now = self.clock.monotonic()
-        if not self.active or self.state is CircuitState.DISABLED:
+        owner = self.owner
+        now = owner.clock.monotonic()
+        if not owner.active or self.state is CircuitState.DISABLED:
             return Permit(self, None, now)
         change = None
-        with self.lock:
+        with owner.lock:
             if self.state is OPEN and now >= self.until:
                 change = self.move(HALF_OPEN, "the open time is over", now)
             admitted = self._admit(now)
         if change is not None:
-            self.tell(self, change)
+            owner.tell(self, change)
+        if isinstance(admitted, CircuitOpenError) and hub.bus.wants(CallRejected):
+            _announce(admitted)
         return admitted
 
     def _admit(self, now: float) -> Permit | CircuitOpenError:
@@ -151,14 +166,13 @@ class Circuit:
             return Permit(self, self.window, now)
         if self.trials is None:
             # Opened, forced open or disabled between the first look and the lock.
-            return self.refusal() or Permit(self, None, now)
+            return self._refusal() or Permit(self, None, now)
         permit = Permit(self, self.trials, now)
         wait = self.trials.admit(permit, now)
         if wait is None:
             return permit
-        self.rejected += 1
         reason = "the circuit is half open and every trial place is taken"
-        return CircuitOpenError(self.rules.name, wait, reason, self.error)
+        return self._refuse(wait, reason, self.error)
 
     def permit(self, window: Window, started: float) -> Permit:
         """The permit of a call that the straight line admitted."""
@@ -172,23 +186,33 @@ class Circuit:
 
     def abandon(self, permit: Permit, *, ignored: bool = False) -> None:
         """Give a permit back without judging anything."""
-        self.ignored += ignored
-        if permit.era is None or permit.era is not self.trials:
+        era, trials = permit.era, self.trials
+        if era is None or not (ignored or era is trials):
             return
-        with self.lock:
-            if permit.era is self.trials:
+        with self.owner.lock:
+            if era is self.trials and self.trials is not None:
+                self.ignored += ignored
                 self.trials.give_back(permit)
+            elif era is self.window and self.state in _COUNTING:
+                self.ignored += ignored
 
     def settle(
         self, permit: Permit, *, failed: bool, error: Any = None, open_for: float | None = None
     ) -> None:
         """Judge a call. `open_for` is what the failure itself asks the open time to be."""
-        ended = self.clock.monotonic()
-        if permit.era is self.window:
+        ended = self.owner.clock.monotonic()
+        live, era = self.live, permit.era
+        if live is not None and era is live and not failed:
+            # What the straight line does.
+            if ended < live.edge and ended - permit.started <= live.limit:
+                live.ok += 1
+            else:
+                self._record(live, permit.started, ended, failed=False)
+        elif era is self.window:
             self._record(
                 self.window, permit.started, ended, failed=failed, error=error, open_for=open_for
             )
-        elif permit.era is not None and permit.era is self.trials:
+        elif era is not None and era is self.trials:
             self._settle_trial(permit, ended, failed=failed, error=error, open_for=open_for)
 
     def _record(  # noqa: PLR0913  (one outcome)
@@ -201,26 +225,29 @@ class Circuit:
         error: Any = None,
         open_for: float | None = None,
     ) -> None:
-        took = ended - started
-        with self.lock:
+        rules, took = self.owner.rules, ended - started
+        with self.owner.lock:
             if window is not self.window or self.state not in _COUNTING:
                 return
             if self.latency is not None:
                 self.latency.add(took, ended)
-            window.add(ended, failed=failed, slow=self.rules.is_slow(took))
+            window.add(ended, failed=failed, slow=rules.is_slow(took))
             self.streak = self.streak + 1 if failed else 0
             if failed:
                 self.last_error = error
-            change = self._judge(ended, error, open_for)
+            counts = window.counts(ended)
+            change = self._judge(counts, ended, error, open_for)
             if change is None:
-                self.align(ended)
+                self._set_edge(counts)
         if change is not None:
-            self.tell(self, change)
+            self.owner.tell(self, change)
 
-    def _judge(self, now: float, error: Any, open_for: float | None) -> Transition | None:
+    def _judge(
+        self, counts: Counts, now: float, error: Any, open_for: float | None
+    ) -> Transition | None:
         if self.state is not CLOSED:
             return None
-        reason = self.rules.verdict(self.streak, self.window.counts(now))
+        reason = self.owner.rules.verdict(self.streak, counts)
         if reason is None:
             return None
         self.error = error
@@ -229,9 +256,9 @@ class Circuit:
     def _settle_trial(
         self, permit: Permit, now: float, *, failed: bool, error: Any, open_for: float | None
     ) -> None:
-        slow = self.rules.is_slow(now - permit.started)
+        slow = self.owner.rules.is_slow(now - permit.started)
         change = None
-        with self.lock:
+        with self.owner.lock:
             trials = self.trials
             if trials is None or permit.era is not trials:
                 return
@@ -242,10 +269,12 @@ class Circuit:
                 change = self.move(CLOSED, "enough trial calls succeeded", now)
             elif passed is False:
                 self.error = error
-                reason = "a trial call was too slow" if slow and not failed else "trial calls failed"
+                reason = (
+                    "a trial call was too slow" if slow and not failed else "trial calls failed"
+                )
                 change = self.move(OPEN, reason, now, open_for)
         if change is not None:
-            self.tell(self, change)
+            self.owner.tell(self, change)
 
     # Transitions; the caller holds the lock
 
@@ -255,12 +284,12 @@ class Circuit:
         """Go to state `new` and begin a new era."""
         old, self.state = self.state, new
         self.sequence += 1
-        self.trials = self.rules.new_trials() if new is HALF_OPEN else None
+        self.trials = self.owner.rules.new_trials() if new is HALF_OPEN else None
         if new is OPEN:
-            grown = self.rules.open_time(self.openings)
+            grown = self.owner.rules.open_time(self.openings)
             self.until = now + (grown if open_for is None else open_for)
             self.openings += 1
-            self.opened_at = self.clock.time()
+            self.opened_at = self.owner.clock.time()
         elif new is CLOSED:
             self.clear(now)
         else:
@@ -270,7 +299,7 @@ class Circuit:
 
     def clear(self, now: float) -> None:
         """Forget the window and what opened the circuit."""
-        self._renew(self.rules.new_window(now))
+        self._renew(self.owner.rules.new_window(now))
         self.streak = 0
         self.openings = 0
         self.error = None
@@ -282,18 +311,23 @@ class Circuit:
 
     def align(self, now: float) -> None:
         """Tell the straight line whether it may count, until when, and up to which duration."""
-        window = self.window
-        counting = self.active and self.state in _COUNTING
-        must_look = self.rules.must_look(self.streak, window, now)
-        window.edge = window.until() if counting and not must_look else -math.inf
-        window.limit = -math.inf if self.latency is not None else self.rules.slow_limit
-        self.live = window if counting and self.rules.straight else None
+        owner, window = self.owner, self.window
+        window.limit = -math.inf if self.latency is not None else owner.rules.slow_limit
+        self.live = window if self._counting() and owner.rules.straight else None
+        self._set_edge(window.counts(now))
 
-    def after_fork(self, lock: threading.RLock) -> None:
-        """A fresh lock for the child, and trial places that nobody holds."""
-        self.lock = lock
+    def _set_edge(self, counts: Counts) -> None:
+        window = self.window
+        may_count = self._counting() and not self.owner.rules.must_look(self.streak, counts)
+        window.edge = window.until() if may_count else -math.inf
+
+    def _counting(self) -> bool:
+        return self.owner.active and self.state in _COUNTING
+
+    def after_fork(self) -> None:
+        """Trial places that nobody holds."""
         if self.trials is not None:
-            self.trials = self.rules.new_trials()
+            self.trials = self.owner.rules.new_trials()
 
     # Plain data
 
@@ -306,8 +340,16 @@ class Circuit:
     def restore(self, data: Mapping[str, Any], now: float) -> Transition:
         """Take over a snapshot; the window starts empty."""
         openings = int(data["openings"])
-        change = self.move(CircuitState(data["state"]), "restored", now, float(data["seconds_left"]))
+        change = self.move(
+            CircuitState(data["state"]), "restored", now, float(data["seconds_left"])
+        )
         self.clear(now)
         self.openings = openings
         self.align(now)
         return change
+
+
+def _announce(refusal: CircuitOpenError) -> None:
+    hub.bus.publish(
+        CallRejected(name=refusal.name, reason=refusal.reason, retry_after=refusal.retry_after)
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import pybreaker
 
-from resilient.clock import Clock, Duration
+from resilient.clock import Clock
 from resilient.core.copies import brief, without_traceback
 from resilient.core.effects import Call, Flow, Step
 from resilient.core.hub import hub
@@ -16,7 +16,7 @@ from resilient.core.outcome import Outcome
 from resilient.core.policy import Gauge
 from resilient.core.ports import CircuitHealth, Criticality
 from resilient.errors import ConfigError, Rejected
-from resilient.events import CallFailed, CallRejected, CircuitState
+from resilient.events import CallFailed, CircuitState
 from resilient.policies import announce
 from resilient.policies.breaker_health import health_of
 from resilient.policies.circuit import Circuit, Permit, Transition
@@ -63,8 +63,8 @@ class CircuitBreaker(Switchboard):
         self._judge = judge
         self._bridge = bridge
         self._key = key
-        self._lock = threading.RLock()
-        self._active = True
+        self.lock = threading.RLock()
+        self.active = True
         self._watching = False
         self._manual: CircuitState | None = None
         if key is None:
@@ -95,18 +95,7 @@ class CircuitBreaker(Switchboard):
         if self._circuit is None and not (args or kwargs):
             message = f"{self.name} has a key: use `with {self.name}.for_key(key):`"
             raise TypeError(message)
-        return self.admit_to(self.find(*args, **kwargs))
-
-    def admit_to(self, circuit: Circuit) -> Permit | Rejected:
-        """As `admit`, to one circuit."""
-        admitted = circuit.admit()
-        if isinstance(admitted, Rejected) and hub.bus.wants(CallRejected):
-            hub.bus.publish(
-                CallRejected(
-                    name=self.name, reason=admitted.reason, retry_after=admitted.retry_after
-                )
-            )
-        return admitted
+        return self.find(*args, **kwargs).admit()
 
     def settle(self, permit: Permit, outcome: Outcome[Any] | None) -> None:
         """Judge a call, or give its permit back (`None`, a rejection further in)."""
@@ -138,9 +127,9 @@ class CircuitBreaker(Switchboard):
 
     def find(self, *args: Any, **kwargs: Any) -> Circuit:
         """The circuit for a call with these arguments."""
-        if self._key is None or self._store is None:
-            assert self._circuit is not None  # noqa: S101  (there is one or the other)
+        if self._circuit is not None:
             return self._circuit
+        assert self._store is not None and self._key is not None  # noqa: S101, PT018
         return self._store.get(self._key(*args, **kwargs))
 
     # The surface
@@ -186,23 +175,16 @@ class CircuitBreaker(Switchboard):
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Take over a `snapshot`; windows start empty. Raises `ConfigError` for anything else."""
-        if not isinstance(data, Mapping) or ("keys" in data) != (self._store is not None):
-            raise ConfigError("snapshot", data, "what snapshot() of such a breaker returned")
-        pairs: list[tuple[Circuit, Any]]
-        if self._circuit is not None:
-            pairs = [(self._circuit, data)]
-        else:
-            assert self._store is not None  # noqa: S101  (there is one or the other)
-            pairs = [(self._store.get(key), each) for key, each in data["keys"]]
-        for circuit, each in pairs:
-            try:
-                with circuit.lock:
-                    change = circuit.restore(each, circuit.clock.monotonic())
-            except (KeyError, TypeError, ValueError) as error:
-                allowed = "what snapshot() of such a breaker returned"
-                raise ConfigError("snapshot", data, allowed) from error
-            if change[0] is not change[1]:
-                self._tell(circuit, change)
+        try:
+            pairs = self._pairs(data)
+            for circuit, each in pairs:
+                with self.lock:
+                    change = circuit.restore(each, self.clock.monotonic())
+                if change[0] is not change[1]:
+                    self.tell(circuit, change)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            allowed = "what snapshot() of such a breaker returned"
+            raise ConfigError("snapshot", data, allowed) from error
 
     def health(self) -> CircuitHealth:
         """What the mode asks; see `CircuitHealth`. Cheap, never waits for user code."""
@@ -222,30 +204,32 @@ class CircuitBreaker(Switchboard):
 
     def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
         """Work, or let everything pass uncounted."""
-        self._active = active
-        for circuit in self.circuits():
-            with circuit.lock:
-                circuit.active = active
-                circuit.align(circuit.clock.monotonic())
+        self.active = active
+        with self.lock:
+            for circuit in self.circuits():
+                circuit.align(self.clock.monotonic())
 
     def after_fork(self) -> None:
         """Fresh locks; trial places that the parent holds are free."""
         super().after_fork()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         for circuit in self.circuits():
-            circuit.after_fork(self._lock)
+            circuit.after_fork()
 
     # Inside
+
+    def _pairs(self, data: Mapping[str, Any]) -> list[tuple[Circuit, Mapping[str, Any]]]:
+        if self._circuit is not None:
+            return [(self._circuit, data)]
+        assert self._store is not None  # noqa: S101  (there is one or the other)
+        return [(self._store.get(key), each) for key, each in data["keys"]]
 
     def _switch(self, state: CircuitState) -> None:
         self._manual = state if state in _MANUAL else None
         super()._switch(state)
 
     def _make(self, key: Hashable) -> Circuit:
-        circuit = Circuit(self.rules, self.clock, self._lock, self._tell, key)
-        if not self._active:
-            circuit.active = False
-            circuit.align(self.clock.monotonic())
+        circuit = Circuit(self, key)
         if self._watching:
             self._watch(circuit)
         if self._manual is not None:
@@ -254,7 +238,7 @@ class CircuitBreaker(Switchboard):
 
     def _watch(self, circuit: Circuit) -> None:
         now = self.clock.monotonic()
-        with circuit.lock:
+        with self.lock:
             if circuit.latency is None:
                 circuit.latency = Latency(now)
             circuit.align(now)
@@ -272,7 +256,8 @@ class CircuitBreaker(Switchboard):
             )
         self._tell_listeners("failure", outcome.error)
 
-    def _tell(self, circuit: Circuit, change: Transition) -> None:
+    def tell(self, circuit: Circuit, change: Transition, /) -> None:
+        """Publish a committed transition."""
         announce.publish(circuit, change)
         if self._bridge is not None:
             self._bridge.tell("state_change", self, StateName(change[0]), StateName(change[1]))
@@ -313,7 +298,7 @@ class KeyedCircuit(Switchboard):
     def admit(self, *args: Any, **kwargs: Any) -> Permit | Rejected:
         """A permit, or a new `CircuitOpenError`, which is not raised."""
         del args, kwargs
-        return self._owner.admit_to(self._circuit)
+        return self._circuit.admit()
 
     def settle(self, permit: Permit, outcome: Outcome[Any] | None) -> None:
         """Judge a call, or give its permit back."""

@@ -10,9 +10,9 @@ from resilient.core.deadline import begin, end, remaining
 from resilient.core.effects import Call, Flow, Guarded, Step, Within
 from resilient.core.held import HeldPermits
 from resilient.core.hub import hub
+from resilient.core.limits import timed_out
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line, Policy
-from resilient.errors import CallTimeoutError
 from resilient.policies.timeout import no_time
 
 __all__ = ["Deadline", "deadline"]
@@ -88,7 +88,7 @@ class Deadline(Policy):
         token, alarm = self._blocks.pop(_NAME)
         end(token)
         if alarm.disarm() and isinstance(error, asyncio.CancelledError):
-            raise CallTimeoutError(_NAME, self.seconds) from error
+            raise timed_out(_NAME, self.seconds) from error
 
 
 def _bounded(policy: Deadline, line: Line) -> Line:

@@ -36,7 +36,11 @@ class Fallback(Policy):
     def check(self, fn: Callable[..., Any], is_async: bool) -> None:  # noqa: FBT001
         """Refuse an async alternative under a ``def``."""
         for each in self._alternatives:
-            if isinstance(each, Alternative) and inspect.iscoroutinefunction(each.fn) and not is_async:
+            if (
+                isinstance(each, Alternative)
+                and inspect.iscoroutinefunction(each.fn)
+                and not is_async
+            ):
                 message = (
                     f"{label(fn)} is a def, so its alternative {each.source} cannot be async; "
                     "make the alternative a def, or the function async"
@@ -68,7 +72,9 @@ class Fallback(Policy):
 
     def observe(self, line: Line, guard: Guarded) -> Line:
         """`line`, remembering its answers for `stale`."""
-        return _remember_async(self, line, guard) if guard.is_async else _remember(self, line, guard)
+        return (
+            _remember_async(self, line, guard) if guard.is_async else _remember(self, line, guard)
+        )
 
     def remember(
         self, fn: object, args: tuple[Any, ...], kwargs: dict[str, Any], answer: object

@@ -50,8 +50,8 @@ def _pair(outer: Policy, inner: Policy) -> Iterator[Finding]:
     if isinstance(outer, CircuitBreaker) and isinstance(inner, Retry):
         yield Finding(
             "retry-inside-breaker",
-            f"breaker {outer.name!r} sees one outcome for all attempts of the retry inside it, so "
-            "it opens late. Put the retry outside",
+            f"breaker {outer.name!r} sees one outcome for all attempts of the retry inside it, "
+            "so it opens late. Put the retry outside",
         )
     if isinstance(outer, Retry) and isinstance(inner, Fallback):
         yield Finding(
@@ -62,17 +62,17 @@ def _pair(outer: Policy, inner: Policy) -> Iterator[Finding]:
     if isinstance(outer, Deadline) and isinstance(inner, Timeout) and inner.seconds > outer.seconds:
         yield Finding(
             "timeout-longer-than-deadline",
-            f"one attempt may take {inner.seconds:g} s, but all of it only {outer.seconds:g} s: the "
-            "timeout never fires. Make it shorter",
+            f"one attempt may take {inner.seconds:g} s, but all of it only {outer.seconds:g} s: "
+            "the timeout never fires. Make it shorter",
         )
     if isinstance(outer, CircuitBreaker) and isinstance(inner, Timeout):
         window = outer.rules.window_seconds
         if window is not None and window < 2 * inner.seconds:
             yield Finding(
                 "window-shorter-than-timeouts",
-                f"the window of breaker {outer.name!r} is {window:g} s, but a call that hangs takes "
-                f"{inner.seconds:g} s to fail: it forgets faster than it learns. Make the window "
-                "at least twice the timeout",
+                f"the window of breaker {outer.name!r} is {window:g} s, but a call that hangs "
+                f"takes {inner.seconds:g} s to fail: it forgets faster than it learns. Make the "
+                "window at least twice the timeout",
             )
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from resilient.errors import ConfigError, Rejected
 
-__all__ = ["Catch", "Matcher", "catches", "matcher", "positive", "whole"]
+__all__ = ["Catch", "Matcher", "catches", "matcher", "named", "positive", "whole"]
 
 Matcher = Callable[[Exception], bool]
 Catch = type[Exception] | tuple[type[Exception], ...] | Matcher
 _ALLOWED = "an Exception class, a tuple of them, or a function of the exception"
 
 
-def matcher(setting: str, catch: Catch) -> Matcher:
+def matcher(setting: str, catch: object) -> Matcher:
     """Turn `catch` into a predicate.
 
     Raises `ConfigError`, naming `setting`, for anything else; exceptions outside `Exception`, such
@@ -23,7 +23,11 @@ def matcher(setting: str, catch: Catch) -> Matcher:
 
         matcher("on", (OSError, ValueError))(OSError())  # True
     """
-    if isinstance(catch, type) or isinstance(catch, tuple):
+    if catch is Exception:
+        return _every
+    if catch == ():
+        return _none
+    if isinstance(catch, type | tuple):
         classes = catch if isinstance(catch, tuple) else (catch,)
         for cls in classes:
             if not (isinstance(cls, type) and issubclass(cls, Exception)):
@@ -35,6 +39,16 @@ def matcher(setting: str, catch: Catch) -> Matcher:
     return lambda error: bool(predicate(error))
 
 
+def _every(error: Exception) -> bool:
+    del error
+    return True
+
+
+def _none(error: Exception) -> bool:
+    del error
+    return False
+
+
 def catches(catch: object, cls: type[Rejected]) -> bool:
     """Whether `catch` names `cls` or one of its subclasses.
 
@@ -44,14 +58,23 @@ def catches(catch: object, cls: type[Rejected]) -> bool:
     return any(isinstance(name, type) and issubclass(name, cls) for name in names)
 
 
-def whole(setting: str, value: int, *, least: int = 1) -> int:
+def named(value: object) -> str:
+    """Check a name. Raises `ConfigError` unless it is a string that is not empty."""
+    if not (isinstance(value, str) and value):
+        raise ConfigError("name", value, "a string that is not empty")
+    return value
+
+
+def whole(setting: str, value: object, *, least: int = 1) -> int:
     """Check a whole number >= `least`. Raises `ConfigError`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(setting, value, f"a whole number >= {least}")
     return value
 
 
-def positive(setting: str, value: float, *, most: float = float("inf"), zero: bool = False) -> float:
+def positive(
+    setting: str, value: object, *, most: float = float("inf"), zero: bool = False
+) -> float:
     """Check a number in (0, `most`], or [0, `most`] if `zero`. Raises `ConfigError`."""
     least = ">= 0" if zero else "> 0"
     allowed = f"a number {least}" + ("" if most == float("inf") else f" and <= {most:g}")

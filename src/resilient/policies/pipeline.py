@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from resilient.core.policy import Policy, Protector
 from resilient.errors import ConfigError
 from resilient.policies.lint import Finding, findings
@@ -42,7 +44,9 @@ class Pipeline(Protector):
 def describe_layers(policies: tuple[Policy, ...], innermost: str = "the call") -> str:
     """Draw `policies` around `innermost`."""
     lines = [policy.describe() for policy in policies] + [innermost]
-    return "\n".join("   " * depth + ("+- " if depth else "") + line for depth, line in enumerate(lines))
+    return "\n".join(
+        "   " * depth + ("+- " if depth else "") + line for depth, line in enumerate(lines)
+    )
 
 
 def pipeline(*policies: Protector, strict: bool = False) -> Pipeline:
@@ -67,7 +71,7 @@ def pipeline(*policies: Protector, strict: bool = False) -> Pipeline:
     """
     if not policies:
         raise ConfigError("policies", policies, "at least one policy")
-    for policy in policies:
+    for policy in cast("tuple[object, ...]", policies):
         if not isinstance(policy, Protector):
             message = f"pipeline() joins policies, not {policy!r}; call the factory to make one"
             raise TypeError(message)

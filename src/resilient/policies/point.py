@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resilient.core.effects import Call, Flow, Step
 from resilient.core.policy import Policy
-from resilient.errors import ConfigError
+from resilient.policies.match import named
 
 __all__ = ["Point", "point"]
 
@@ -31,6 +31,4 @@ def point(name: str) -> Point:
         @point("ledger")
         def book(entry: Entry) -> None: ...
     """
-    if not (isinstance(name, str) and name):
-        raise ConfigError("name", name, "a string that is not empty")
-    return Point(name)
+    return Point(named(name))

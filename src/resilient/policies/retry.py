@@ -38,6 +38,7 @@ class Retry(Policy):
     """Asks again after a failure. Made by `resilient.retry`."""
 
     repeats = True
+    marks = True
 
     def __init__(
         self,
@@ -63,8 +64,7 @@ class Retry(Policy):
             wait = self.after(run, outcome)
             if wait is None:
                 return outcome
-            waited = yield Sleep(wait, self.clock)
-            if not waited:
+            if wait > 0 and not (yield Sleep(wait, self.clock)):
                 self.give_up(run, outcome, GiveUp(_BLOCKED))
                 return outcome
 
@@ -72,7 +72,7 @@ class Retry(Policy):
         """Start the record of a retried call; one that began on the straight line began then."""
         if call is not None and call.first is not None:
             if call.began is None:
-                return Run(label, call.mark, self.clock.monotonic(), measured=False)
+                return Run(label, call.mark, 0.0, measured=False)
             return Run(label, call.mark, call.began)
         return Run(label, serial.value, self.clock.monotonic())
 
@@ -83,6 +83,8 @@ class Retry(Policy):
         if error is None and not self._judges_results:
             return None
         run.now = self.clock.monotonic()
+        if run.attempts == 1 and not run.measured:
+            run.began = run.now
         decision = self.rules.decide(run, error, outcome.value)
         if isinstance(decision, GiveUp):
             if decision.matched:
@@ -157,8 +159,8 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
     """Ask again when a call fails.
 
     * `on`: what to retry. Exception classes, a tuple of them, a predicate, or a tenacity retry
-      strategy. Required: retrying what is not known to be passing does harm. A `Rejected` is retried
-      only if a class of rejections is named, and it says when it ends. Exceptions outside
+      strategy. Required: retrying what is not known to be passing does harm. A `Rejected` is
+      retried only if a class of rejections is named, and it says when it ends. Exceptions outside
       `Exception` (cancellation, Ctrl-C) are never retried.
     * `attempts`: calls in all, the first included. Default 3; with `stop` alone there is no limit
       but that.
@@ -191,12 +193,8 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
     stop_when, timed = stopper(stop)
     if attempts is not None:
         whole("attempts", attempts)
-    if before_sleep is not None and (
-        not callable(before_sleep) or inspect.iscoroutinefunction(before_sleep)
-    ):
-        raise ConfigError("before_sleep", before_sleep, "a function that is not async, or None")
-    if retry_after is not None and not callable(retry_after):
-        raise ConfigError("retry_after", retry_after, "a function of the error, or None")
+    _check_function("before_sleep", before_sleep)
+    _check_function("retry_after", retry_after)
     rules = RetryRules(
         again=again,
         wait=wait_strategy(wait),
@@ -209,3 +207,10 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
         clock=system_clock if clock is None else clock,
     )
     return Retry(rules, judges_results=judged, timed=timed, before_sleep=before_sleep)
+
+
+def _check_function(setting: str, function: object) -> None:
+    if function is None:
+        return
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise ConfigError(setting, function, "a function that is not async, or None")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from resilient.clock import Clock
@@ -17,17 +17,19 @@ from resilient.policies.match import Catch, catches, matcher
 __all__ = ["GiveUp", "RetryRules", "Run", "Strategy", "stopper", "strategy", "wait_strategy"]
 
 
-@dataclass(slots=True)
 class Run:
     """One retried call so far. `began` is when it began, or if not `measured`, when it failed."""
 
-    label: str
-    mark: int
-    began: float
-    measured: bool = True
-    now: float = 0.0
-    attempts: int = 0
-    waits: list[float] = field(default_factory=list)
+    __slots__ = ("attempts", "began", "label", "mark", "measured", "now", "waits")
+
+    def __init__(self, label: str, mark: int, began: float, *, measured: bool = True) -> None:
+        self.label = label
+        self.mark = mark
+        self.began = began
+        self.measured = measured
+        self.now = began
+        self.attempts = 0
+        self.waits: list[float] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class GiveUp:
     reason: str
     matched: bool = True
 
+
+_NOT_OURS = GiveUp("not retried", matched=False)
 
 Strategy = Callable[[Run, Exception | None, Any], bool]
 """Whether to try again after this error, or after this value if there is no error."""
@@ -62,7 +66,7 @@ class RetryRules:
     def decide(self, run: Run, error: Exception | None, value: object = None) -> float | GiveUp:
         """Seconds to wait before the next attempt, or why there is none."""
         if not self._matches(run, error, value):
-            return GiveUp("not retried", matched=False)
+            return _NOT_OURS
         if self.attempts is not None and run.attempts >= self.attempts:
             return GiveUp("no attempts left")
         wait = self._wait(run, error, value)
@@ -109,9 +113,7 @@ def _tenacity() -> Any:
     return tenacity_bridge
 
 
-def strategy(
-    on: Any, on_result: Callable[[Any], bool] | None, fn: Callable[..., Any] | None = None
-) -> tuple[Strategy, bool]:
+def strategy(on: Any, on_result: Callable[[Any], bool] | None) -> tuple[Strategy, bool]:
     """Read `on` and `on_result`; the second value says whether good results are judged too.
 
     Raises `ConfigError`.
@@ -160,7 +162,7 @@ def wait_strategy(wait: Any) -> Delay:
         foreign = _foreign(bridge, wait)
         return lambda run, error, value: float(foreign(run, error, value, 0.0))
     ours: Wait = waiter(wait)
-    return lambda run, error, value: float(ours(run.attempts, error or _NO_ERROR))
+    return lambda run, error, _: float(ours(run.attempts, error or _NO_ERROR))
 
 
 _NO_ERROR = Exception("the result asked for another attempt")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from resilient.policies.trials import Trials
 from resilient.policies.window import Counts, CountWindow, TimeWindow, Window
 
-__all__ = ["Rules"]
+__all__ = ["FREE_THREADED", "Rules"]
 
-_LOCKED = not getattr(sys, "_is_gil_enabled", lambda: True)()
+FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 """On a free-threaded build an increment is no longer atomic, so every count takes the lock."""
 
 
@@ -58,15 +58,14 @@ class Rules:
         """Slow is longer than the limit."""
         return took > self.slow_limit
 
-    def must_look(self, streak: int, window: Window, now: float) -> bool:
+    def must_look(self, streak: int, counts: Counts) -> bool:
         """Whether even a plain success may change more than a count.
 
         It ends a streak; and it may bring the calls up to the minimum at which a rate is known.
         Beyond that a success only lowers the rates until old outcomes leave the window.
         """
-        if streak or _LOCKED:
+        if streak or FREE_THREADED:
             return True
-        counts = window.counts(now)
         return bool(counts.failures or counts.slow) and counts.calls < self.minimum_calls
 
     def rates(self, counts: Counts) -> tuple[float | None, float | None]:

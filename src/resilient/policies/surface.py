@@ -72,12 +72,12 @@ class Switchboard(Gate):
         circuits = self.circuits()
         counts = Counts(0, 0, 0)
         for circuit in circuits:
-            with circuit.lock:
-                held = circuit.window.counts(circuit.clock.monotonic())
+            with circuit.owner.lock:
+                held = circuit.window.counts(circuit.owner.clock.monotonic())
             counts = Counts(
                 counts.calls + held.calls, counts.failures + held.failures, counts.slow + held.slow
             )
-        failing, slow = circuits[0].rules.rates(counts) if circuits else (None, None)
+        failing, slow = circuits[0].owner.rules.rates(counts) if circuits else (None, None)
         latest = max(circuits, key=lambda circuit: circuit.opened_at or 0.0, default=None)
         return BreakerMetrics(
             calls=counts.calls,
@@ -121,8 +121,8 @@ class Switchboard(Gate):
         """Close with an empty window, and forget the openings so far."""
         for circuit in self.circuits():
             if circuit.state is CircuitState.CLOSED:
-                with circuit.lock:
-                    now = circuit.clock.monotonic()
+                with circuit.owner.lock:
+                    now = circuit.owner.clock.monotonic()
                     circuit.clear(now)
                     circuit.align(now)
             else:
@@ -133,9 +133,9 @@ class Switchboard(Gate):
             self._move(circuit, state, f"set to {state.value} by hand")
 
     def _move(self, circuit: Circuit, state: CircuitState, reason: str) -> None:
-        now = circuit.clock.monotonic()
-        with circuit.lock:
+        now = circuit.owner.clock.monotonic()
+        with circuit.owner.lock:
             if circuit.state is state:
                 return
             change = circuit.move(state, reason, now)
-        circuit.tell(circuit, change)
+        circuit.owner.tell(circuit, change)

@@ -17,7 +17,15 @@ from tenacity.wait import wait_base
 
 from resilient.errors import ConfigError
 
-__all__ = ["Attempted", "is_stop", "is_strategy", "is_wait", "judges_results", "needs_time", "state"]
+__all__ = [
+    "Attempted",
+    "is_stop",
+    "is_strategy",
+    "is_wait",
+    "judges_results",
+    "needs_time",
+    "state",
+]
 
 _ON_RESULTS = (
     tenacity.retry_if_result,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from resilient.clock import Duration, seconds
@@ -13,8 +14,7 @@ from resilient.core.hub import hub
 from resilient.core.inspection import label
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line, Policy
-from resilient.errors import CallTimeoutError, DeadlineExceededError
-from resilient.events import CallTimedOut
+from resilient.errors import DeadlineExceededError
 
 __all__ = ["Timeout", "no_time", "timeout"]
 
@@ -30,6 +30,7 @@ class Timeout(Policy):
     limiter = True
 
     def __init__(self, limit: float, *, thread: bool = False) -> None:
+        self.title = f"timeout({limit:g})"
         self.seconds = limit
         self.thread = thread
 
@@ -40,20 +41,19 @@ class Timeout(Policy):
             raise TypeError(message)
         if not (is_async or self.thread):
             message = (
-                f"{label(fn)} is a def, which cannot be interrupted. timeout(..., thread=True) runs "
-                "it on a worker thread, which lives on after the limit; or give its client a timeout"
+                f"{label(fn)} is a def, which cannot be interrupted. timeout(..., thread=True) "
+                "runs it on a worker thread, which lives on after the limit; or give its client "
+                "a timeout of its own"
             )
             raise TypeError(message)
 
     def flow(self, call: Call, inner: Step, place: int) -> Flow:
         """Run what is inside within the limit, or what the deadline leaves of it."""
         del place
-        limit = self._limit()
+        limit = self.limit()
         if limit <= 0:
-            return Outcome(error=no_time(f"timeout({self.seconds:g})"))
+            return Outcome(error=no_time(self.title))
         outcome: Outcome[Any] = yield Within(limit, call.guard.label, inner, call)
-        if isinstance(outcome.error, CallTimeoutError):
-            _announce(outcome.error)
         return outcome
 
     def wrap(self, line: Line, guard: Guarded) -> Line:
@@ -65,46 +65,43 @@ class Timeout(Policy):
         """One line for `pipeline.describe()`."""
         return f"timeout: {self.seconds:g} s for what is inside"
 
-    def _limit(self) -> float:
+    def limit(self) -> float:
+        """Seconds that a call may take now."""
         left = current.get()
         return self.seconds if left is None else min(self.seconds, left.remaining())
 
 
-def _announce(error: CallTimeoutError) -> None:
-    if hub.bus.wants(CallTimedOut):
-        hub.bus.publish(CallTimedOut(name=error.name, seconds=error.seconds))
-
-
 def _timed_async(policy: Timeout, line: Line, name: str) -> Line:
-    from resilient.core.timer import within  # noqa: PLC0415  (only async programs load asyncio)
+    from resilient.core.timer import suspended  # noqa: PLC0415  (only async programs load asyncio)
+
+    seconds = policy.seconds
+    deadline = current.get
 
     async def timed(*args: Any, **kwargs: Any) -> Any:
-        limit = policy.seconds if current.get() is None else policy._limit()  # noqa: SLF001
-        if limit <= 0:
-            raise no_time(f"timeout({policy.seconds:g})")
         if not hub.active:
             return await line(*args, **kwargs)
+        limit = seconds if deadline() is None else policy.limit()
+        if limit <= 0:
+            raise no_time(policy.title)
+        coroutine = line(*args, **kwargs)
+        began = monotonic()
         try:
-            return await within(line(*args, **kwargs), limit, name)
-        except CallTimeoutError as error:
-            _announce(error)
-            raise
+            awaited = coroutine.send(None)
+        except StopIteration as stop:
+            return stop.value
+        return await suspended(coroutine, awaited, limit, began, name)
 
     return timed
 
 
 def _timed_thread(policy: Timeout, line: Line, name: str) -> Line:
     def timed(*args: Any, **kwargs: Any) -> Any:
-        limit = policy._limit()  # noqa: SLF001  (the two are one mechanism)
-        if limit <= 0:
-            raise no_time(f"timeout({policy.seconds:g})")
         if not hub.active:
             return line(*args, **kwargs)
-        try:
-            return threads.within(lambda: line(*args, **kwargs), limit, name)
-        except CallTimeoutError as error:
-            _announce(error)
-            raise
+        limit = policy.limit()
+        if limit <= 0:
+            raise no_time(policy.title)
+        return threads.within(lambda: line(*args, **kwargs), limit, name)
 
     return timed
 

@@ -12,7 +12,7 @@ from array import array
 from collections import deque
 from copy import copy
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from resilient.policies.match import whole
 
@@ -22,8 +22,7 @@ BUCKETS = 10
 _FIELDS = 3  # calls, failures, slow calls
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """What a window holds. `failures` and `slow` may overlap."""
 
     calls: int
@@ -58,7 +57,10 @@ class Window(Protocol):
     limit: float
 
     @property
-    def recorded(self) -> int: ...
+    def recorded(self) -> int:
+        """Outcomes ever given."""
+        ...
+
     def add(self, now: float, *, failed: bool, slow: bool) -> None:
         """Record an outcome that ended at `now`."""
         ...
@@ -133,7 +135,7 @@ class CountWindow:
     def copy(self) -> CountWindow:
         """The same counts under a new identity."""
         twin = copy(self)
-        twin._bad = self._bad.copy()
+        twin._bad = self._bad.copy()  # noqa: SLF001  (its own kind)
         return twin
 
 
@@ -146,8 +148,10 @@ class TimeWindow:
 
     __slots__ = (
         "_bad",
+        "_before",
+        "_calls",
+        "_failures",
         "_last",
-        "_ok_before",
         "_others",
         "_ring",
         "_slot",
@@ -162,14 +166,16 @@ class TimeWindow:
         self.ok = 0
         self.edge = -math.inf
         self.limit = math.inf
-        self._width = seconds / BUCKETS
-        self._slot = math.floor(now / self._width)
-        self._ring: array[int] | None = None  # the nine buckets before the current one
-        self._ok_before = 0  # `ok` when the current bucket began
+        self._width = seconds
+        self._slot = math.floor(now / seconds * BUCKETS)
+        self._last: int | None = None  # the last bucket with an outcome, before the current one
         self._others = 0  # slow successes and failures, since creation
-        self._bad = 0  # failures in the current bucket
-        self._slow = 0  # slow calls in the current bucket
-        self._last: int | None = None  # the last bucket with an outcome
+        self._before = 0  # everything recorded when the current bucket began
+        self._calls = 0  # calls, failures and slow calls in the nine buckets before it
+        self._failures = 0
+        self._slow = 0
+        self._bad = (0, 0)  # failures and slow calls in the current bucket
+        self._ring: array[int] | None = None  # calls, failures, slow calls of each bucket
 
     @property
     def recorded(self) -> int:
@@ -181,59 +187,76 @@ class TimeWindow:
         self._roll(now)
         if failed or slow:
             self._others += 1
-            self._bad += failed
-            self._slow += slow
+            failures, slows = self._bad
+            self._bad = (failures + failed, slows + slow)
         else:
             self.ok += 1
 
     def counts(self, now: float) -> Counts:
         """What the buckets hold at `now`."""
         self._roll(now)
-        ring = self._ring or ()
+        failures, slow = self._bad
         return Counts(
-            self.recorded - self._ok_before + sum(ring[0::_FIELDS]),
-            self._bad + sum(ring[1::_FIELDS]),
-            self._slow + sum(ring[2::_FIELDS]),
+            self._calls + self.ok + self._others - self._before,
+            self._failures + failures,
+            self._slow + slow,
         )
 
     def age(self, now: float) -> float | None:
         """Seconds since the end of the last bucket with an outcome; 0 for the current one."""
         self._roll(now)
-        if self.recorded > self._ok_before:
+        if self.recorded > self._before:
             return 0.0
-        return None if self._last is None else max(0.0, now - (self._last + 1) * self._width)
+        return None if self._last is None else max(0.0, now - self._end(self._last))
 
     def until(self) -> float:
         """The end of the current bucket."""
-        return (self._slot + 1) * self._width
+        return self._end(self._slot)
 
     def copy(self) -> TimeWindow:
         """The same counts under a new identity."""
         twin = copy(self)
-        twin._ring = None if self._ring is None else self._ring[:]
+        twin._ring = None if self._ring is None else self._ring[:]  # noqa: SLF001  (its own kind)
         return twin
+
+    def _end(self, slot: int) -> float:
+        return (slot + 1) * self._width / BUCKETS
 
     def _roll(self, now: float) -> None:
         """Let time pass: close the current bucket if `now` is beyond it, drop expired ones."""
-        slot = math.floor(now / self._width)
+        if now < self._end(self._slot):
+            return
+        slot = math.floor(now / self._width * BUCKETS)
         passed = slot - self._slot
         if passed <= 0:
             return
         recorded = self.recorded
-        in_bucket = recorded - self._ok_before
-        if in_bucket:
-            self._last = self._slot
-        self._push(in_bucket, min(passed, BUCKETS))
+        self._close(recorded - self._before)
+        # The bucket that begins takes the place of one ten buckets ago, and so on.
+        for expired in range(self._slot + 1, self._slot + 1 + min(passed, BUCKETS)):
+            self._drop(expired % BUCKETS)
         self._slot = slot
-        self._ok_before = recorded
-        self._bad = self._slow = 0
+        self._before = recorded
+        self._bad = (0, 0)
 
-    def _push(self, in_bucket: int, passed: int) -> None:
-        ring = self._ring
-        if ring is None:
-            if not in_bucket:
-                return
-            ring = self._ring = array("Q", bytes((BUCKETS - 1) * _FIELDS * 8))
-        ring.extend((in_bucket, self._bad, self._slow))
-        ring.extend((0, 0, 0) * (passed - 1))
-        del ring[: passed * _FIELDS]
+    def _close(self, calls: int) -> None:
+        """Move the current bucket among those before it."""
+        if not calls:
+            return
+        self._last = self._slot
+        if self._ring is None:
+            self._ring = array("I", bytes(BUCKETS * _FIELDS * 4))
+        place = self._slot % BUCKETS * _FIELDS
+        failures, slow = self._bad
+        self._ring[place], self._ring[place + 1], self._ring[place + 2] = calls, failures, slow
+        self._calls += calls
+        self._failures += failures
+        self._slow += slow
+
+    def _drop(self, bucket: int) -> None:
+        ring, place = self._ring, bucket * _FIELDS
+        if ring is not None and ring[place]:
+            self._calls -= ring[place]
+            self._failures -= ring[place + 1]
+            self._slow -= ring[place + 2]
+            ring[place] = ring[place + 1] = ring[place + 2] = 0
