@@ -45,11 +45,27 @@ def test_losses_add_up_to_what_is_missing(pairs: list[tuple[float, float]]) -> N
 @given(weighted)
 def test_each_loss_is_the_components_share(pairs: list[tuple[float, float]]) -> None:
     """A loss is w(1-h)/sum(w), to the last bit but two, and never negative."""
-    total = sum(Fraction(weight) for weight, _ in pairs)
+    total = sum((Fraction(weight) for weight, _ in pairs), Fraction())
     for (weight, health), loss in zip(pairs, losses(pairs), strict=True):
         true = Fraction(weight) * (1 - Fraction(health)) / total
         assert loss >= 0
         assert abs(Fraction(loss) - true) <= Fraction(1, 2**50)
+    lost = [Fraction(weight) * (1 - Fraction(health)) for weight, health in pairs]
+    missing = sum(lost, Fraction()) / total
+    assert abs(Fraction(sum(losses(pairs))) - missing) <= Fraction(4, 2**53)
+
+
+@given(st.lists(weights, min_size=1, max_size=40))
+def test_when_all_is_lost_no_more_than_all_is_lost(given_weights: list[float]) -> None:
+    """Rounding never takes more than there is, however many parts it is dealt over."""
+    shares = losses([(weight, 0.0) for weight in given_weights])
+    assert 1 - 2**-50 <= sum(shares) <= 1
+
+
+@pytest.mark.parametrize("parts", range(1, 60))
+def test_equal_parts_lose_all_of_it(parts: int) -> None:
+    """Sixty ways of dividing one, some of which round up in every part."""
+    assert 1 - 2**-50 <= sum(losses([(0.1, 0.0)] * parts)) <= 1
 
 
 @given(weighted)

@@ -119,6 +119,16 @@ def test_recovery_goes_step_by_step() -> None:
     assert second.at == pytest.approx(first.at + 30)
 
 
+def test_a_mode_is_kept_for_its_dwell() -> None:
+    """A dwell longer than the confirmation decides, in every mode that is not NORMAL."""
+    steady = Steady(Settings(confirm_degraded=5.0, confirm_normal=5.0, dwell=100.0), now=0.0)
+    (worse,) = [*steady.feed(0.0), *steady.advance(20.0)]
+    steady.feed(1.0)
+    better, best = steady.advance(1000.0)
+    assert better.at == pytest.approx(worse.at + 100)
+    assert best.at == pytest.approx(better.at + 100)
+
+
 def test_between_the_bands_nothing_moves() -> None:
     """A score of 87 neither worsens NORMAL nor brings DEGRADED back to it."""
     steady = Steady(PLAIN, now=0.0)

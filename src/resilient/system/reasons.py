@@ -59,9 +59,9 @@ def changes_of(engine: Engine) -> Iterator[str]:
         return
     for trip in engine.trips.values():
         yield f"untrip({trip.reason!r}) ends the trip{_left(trip.until, engine.now)}"
-    pending = engine.steady.pending()
-    if pending is not None and math.isfinite(pending.left):
-        yield f"{pending.to.name} in {pending.left:.0f} s if nothing else changes"
+    at, to = engine.steady.next_change()
+    if to is not None:
+        yield f"{to.name} in {at - engine.now:.1f} s if nothing else changes"
     for gate in engine.assessment.gates:
         yield _lifting(gate)
     yield from _edges(engine)
