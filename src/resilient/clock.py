@@ -6,6 +6,7 @@ ever shown or stored. Instants of two clocks are never compared.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -109,10 +110,18 @@ def seconds(setting: str, value: Duration, *, zero: bool = False) -> float:
     allowed = f"seconds {least} as a number, or a timedelta"
     if isinstance(value, timedelta):
         number = value.total_seconds()
-    elif isinstance(value, float) or type(value) is int:
-        number = float(value)
     else:
-        raise ConfigError(setting, value, allowed)
-    if not (0 <= number < float("inf")) or (number == 0 and not zero):
+        number = _number(value)
+    if not (0 <= number < math.inf) or (number == 0 and not zero):
         raise ConfigError(setting, value, allowed)
     return number
+
+
+def _number(value: object) -> float:
+    """`value` as a float; not a number if it is none. A boolean is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

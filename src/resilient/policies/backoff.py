@@ -6,7 +6,7 @@ import datetime
 import email.utils
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from resilient.clock import Clock, Duration, seconds
 from resilient.errors import ConfigError
@@ -43,6 +43,8 @@ def backoff(
     most = seconds("cap", cap)
     if positive("factor", factor) < 1:
         raise ConfigError("factor", factor, "a number >= 1")
+    if not callable(cast("object", draw)):
+        raise ConfigError("draw", draw, "a function of two numbers, giving one between them")
 
     def wait(attempt: int, error: Exception) -> float:
         del error
@@ -76,32 +78,40 @@ def asked_wait(error: Exception, clock: Clock) -> float | None:
     ``response``: seconds, or an HTTP date (RFC 9110, section 10.2.3), which is held against the
     response's own ``Date`` if it has one.
     """
-    asked: Any = getattr(error, "retry_after", None)
-    headers: Any = getattr(getattr(error, "response", None), "headers", None)
-    if asked is None and headers is not None:
-        try:
-            asked = headers.get("Retry-After")
-        except Exception:  # noqa: BLE001  (a hint in a shape unknown to us is no hint)
-            return None
+    try:
+        asked, headers = _hints(error)
+    except Exception:  # noqa: BLE001  (a hint that cannot be read is no hint)
+        return None
     if asked is None:
         return None
     if isinstance(asked, datetime.timedelta):
         asked = asked.total_seconds()
     try:
         wait = float(asked)
+    except OverflowError:
+        return None
     except (TypeError, ValueError):
         wait = _until(asked, headers, clock)
     return wait if 0 <= wait < float("inf") else None
+
+
+def _hints(error: Exception) -> tuple[Any, Any]:
+    """What `error` asks for, and the headers of its response."""
+    asked = getattr(error, "retry_after", None)
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    if asked is None and headers is not None:
+        asked = headers.get("Retry-After")
+    return asked, headers
 
 
 def _until(asked: object, headers: Any, clock: Clock) -> float:
     """Seconds until an HTTP date; -1 if it is none."""
     try:
         then = email.utils.parsedate_to_datetime(str(asked)).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return -1.0
     try:
         now = email.utils.parsedate_to_datetime(headers.get("Date")).timestamp()
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, OverflowError):
         now = clock.time()
     return max(0.0, then - now)
