@@ -68,14 +68,14 @@ async def test_a_timeout_drops_the_connection() -> None:
 
 
 async def test_a_connection_closed_before_the_answer_is_an_error() -> None:
-    """It is an `OSError`, like every other failure of the network."""
+    """It is a `ConnectionError`, and so an `OSError` like every failure of the network."""
 
     async def slam(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
     bound = wire.listen()
     async with await asyncio.start_server(slam, sock=bound):
-        with pytest.raises(OSError):
+        with pytest.raises(ConnectionError):
             await wire.Client(wire.port_of(bound)).get("/price/z01")
 
 

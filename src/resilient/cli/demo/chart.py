@@ -13,7 +13,7 @@ __all__ = ["draw"]
 
 WIDTH, LEFT, RIGHT = 1120, 112, 20
 PLOT = WIDTH - LEFT - RIGHT
-LANE, BARS, SCORE, MODE, CIRCUIT, AXIS, GAP = 24, 150, 70, 74, 18, 24, 26
+LANE, BARS, SCORE, MODE, CIRCUIT, AXIS, GAP = 24, 150, 70, 86, 18, 24, 26
 CHARACTER = 6.1
 """How wide a character of the small type is, on the safe side."""
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -116,7 +116,7 @@ class Chart:
             y = foot - height * value / most
             yield _line(LEFT, y, LEFT + PLOT, y, palette.GRID)
             yield _text(f"{value}", LEFT - 8, y + 4, text_anchor="end", class_="small")
-        yield _side(unit, foot - height / 2 - 8)
+        yield _side(unit, foot - height / 2 + 4)
 
     def score(self) -> Iterator[Markup]:
         """Draw the score of the mode, 0 to 100."""
@@ -126,7 +126,7 @@ class Chart:
             y = foot - SCORE * value / 100
             yield _line(LEFT, y, LEFT + PLOT, y, palette.GRID)
             yield _text(f"{value}", LEFT - 8, y + 4, text_anchor="end", class_="small")
-        yield _side("score", foot - SCORE / 4 + 4)
+        yield _side("score", foot - SCORE / 2 + 4)
         points = " ".join(
             f"{self.x(at):.1f},{foot - SCORE * score / 100:.1f}" for at, score in self.tally.scores
         )
@@ -155,7 +155,7 @@ class Chart:
         head = next((one for one in heads if len(one) * 1.2 <= room), "")
         yield _text(head, x, self.y + 17, class_="mode")
         if room >= WORDS_FROM:
-            lines = textwrap.wrap(why, room, max_lines=4, placeholder=" ...")
+            lines = textwrap.wrap(why, room, max_lines=5, placeholder=" ...")
             for i, line in enumerate(lines):
                 yield _text(line, x, self.y + 32 + 12 * i, class_="small")
 

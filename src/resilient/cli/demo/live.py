@@ -19,9 +19,9 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(extra="demo", package="rich") from error
 
-__all__ = ["LiveView"]
+__all__ = ["LiveView", "screen"]
 
-REST = 28
+REST = 27
 """What a row of an arm takes besides its bar, border and padding included."""
 EVENTS = 8
 _MODE = {"NORMAL": "green", "DEGRADED": "yellow", "EMERGENCY": "red"}
@@ -47,15 +47,21 @@ class LiveView:
 
     def update(self, tally: Tally, now: float) -> None:
         """Draw how things stand at `now` seconds."""
-        arms = Table.grid(expand=True, padding=(0, 1))
-        panels = []
-        for name in ARMS:
-            arms.add_column(ratio=1)
-            bar = max(4, self._live.console.width // 2 - REST)
-            panels.append(Panel(_arm(tally.arms[name], now, bar), title=f"{name} service"))
-        arms.add_row(*panels)
-        screen = Group(_head(tally, now), arms, Panel(_mode(tally), title="protected: mode"))
-        self._live.update(Group(screen, Panel(_events(tally), title="so far")), refresh=True)
+        drawn = screen(tally, now, self._live.console.width)
+        self._live.update(drawn, refresh=True)
+
+
+def screen(tally: Tally, now: float, width: int) -> RenderableType:
+    """Return what a terminal of `width` columns shows at `now` seconds."""
+    arms = Table.grid(expand=True)
+    bar = max(1, width // 2 - REST)
+    for _ in ARMS:
+        arms.add_column(ratio=1)
+    arms.add_row(
+        *(Panel(_arm(tally.arms[name], now, bar), title=f"{name} service") for name in ARMS)
+    )
+    mode = Panel(_mode(tally), title="mode of the protected service")
+    return Group(_head(tally, now), arms, mode, Panel(_events(tally), title="so far"))
 
 
 def _head(tally: Tally, now: float) -> Text:
@@ -81,7 +87,7 @@ def _arm(arm: Arm, now: float, width: int) -> RenderableType:
         )
     wait = arm.wait(0.99)
     slow = f"over {PATIENCE:g} s" if wait >= PATIENCE else f"{wait * 1000:.0f} ms"
-    foot = f"p50 {arm.wait(0.5) * 1000:.0f} ms, p99 {slow}, upstream asked {arm.attempts}"
+    foot = f"p50 {arm.wait(0.5) * 1000:.0f} ms, p99 {slow}\nupstream asked {arm.attempts} times"
     return Group(table, Text(foot, style="dim"))
 
 

@@ -36,16 +36,15 @@ class Prices:
         self._patience = patience
         self._local = threading.local()
 
-    def read(self, zone: str) -> tuple[float, float]:
+    def read(self, zone: str) -> tuple[float, float | None]:
         """Return the last price of `zone` and when it was live. Raises `LookupError` for none."""
         query = "select price, at from price where zone = ?"
-        row: tuple[float, float] | None = self._connection().execute(query, (zone,)).fetchone()
-        if row is None:
-            message = f"no price was ever recorded for {zone}"
-            raise LookupError(message)
-        return row
+        for price, at in self._connection().execute(query, (zone,)):
+            return price, at
+        message = f"no price was ever recorded for {zone}"
+        raise LookupError(message)
 
-    def write(self, zone: str, price: float, at: float) -> None:
+    def write(self, zone: str, price: float, at: float | None) -> None:
         """Record the price of `zone`."""
         with self._connection() as connection:
             connection.execute("replace into price values (?, ?, ?)", (zone, price, at))

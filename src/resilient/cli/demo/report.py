@@ -35,7 +35,7 @@ th, td {{ text-align: left; padding: 6px 14px 6px 0; border-top: 1px solid {pale
 thead th {{ border-top: 0; color: {palette.MUTED}; font-weight: 600; }}
 .figures td {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .figures thead th + th {{ text-align: right; }}
-.course td:first-child, .course td:nth-child(2) {{ white-space: nowrap; }}
+.course td:not(:last-child) {{ white-space: nowrap; }}
 th {{ font-weight: 500; }}
 svg {{ display: block; width: 100%; height: auto; }}
 svg text {{ font-size: 11.5px; }}

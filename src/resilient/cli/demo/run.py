@@ -12,7 +12,9 @@ from pathlib import Path
 
 from resilient.cli.demo import report, summary
 from resilient.cli.demo.director import Director
+from resilient.cli.demo.faults import SCRIPT_SECONDS
 from resilient.cli.demo.processes import ChildError, Family
+from resilient.cli.demo.settings import Quick
 from resilient.cli.demo.tally import Tally
 from resilient.cli.demo.views import PlainView, View
 from resilient.errors import MissingExtraError
@@ -47,6 +49,8 @@ def run(options: Options) -> int:
         sys.stderr.write("resilient demo: needs a POSIX system, it kills processes for real\n")
         return UNABLE
     tally = Tally(options.seconds, options.rate, options.seed)
+    tally.settings = Quick.at(options.seconds / SCRIPT_SECONDS).words()
+    sys.stdout.write(summary.preface(tally) + "\n\n")
     try:
         with tempfile.TemporaryDirectory(prefix="resilient-demo-") as directory:
             asyncio.run(_perform(tally, _view(options), Path(directory)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from resilient.cli.demo.loader import PATIENCE
 from resilient.cli.demo.tally import ARMS, Arm, Tally
 
-__all__ = ["LABELS", "course", "rows", "text", "verdict"]
+__all__ = ["LABELS", "course", "preface", "rows", "text", "verdict"]
 
 LABELS = {
     "live": "fresh: live from the upstream",
@@ -18,6 +18,17 @@ LABELS = {
     "error": "failed: an error",
 }
 """What the kinds of answer are called, best first."""
+
+
+def preface(tally: Tally) -> str:
+    """Return what is about to be seen, and how it is set."""
+    story = (
+        f"A pricing service runs twice for {tally.seconds:g} s, bare and protected. Both get the "
+        f"same requests,\nabout {tally.rate:g} a second (seed {tally.seed}), from clients that "
+        f"wait {PATIENCE:g} s; the faults are real."
+    )
+    settings = [f"  {name}: {value}" for name, value in tally.settings.items()]
+    return "\n".join([story, "For a run this short, the protected service was set:", *settings])
 
 
 def rows(tally: Tally) -> list[tuple[str, ...]]:
