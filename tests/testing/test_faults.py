@@ -12,7 +12,7 @@ import resilient
 from resilient import CallTimeoutError, CircuitOpenError, breaker, point, retry, timeout
 from resilient.core.hub import hub
 from resilient.errors import ConfigError
-from resilient.testing import InjectedFault, Resilience
+from resilient.testing import Fault, InjectedFault, Resilience, isolated
 
 # Made at import, as an application would, long before any fixture.
 payments = breaker("payments", failure_threshold=3, reset_timeout=60)
@@ -162,25 +162,22 @@ def test_a_hang_runs_into_a_timeout(resilience: Resilience) -> None:
     assert resilience.clock.monotonic() == pytest.approx(2, abs=0.1)
 
 
-def test_a_hanging_thread_is_released(resilience: Resilience) -> None:
-    """A thread that hangs goes on when the fault is cleared, with an error of ours."""
-    fault = resilience.faults.at("payments").hang()
-    caught: list[BaseException] = []
-    begun = threading.Event()
-
-    def work() -> None:
-        begun.set()
-        try:
-            charge(1)
-        except InjectedFault as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    begun.wait(5)
-    fault.clear()
+@pytest.mark.parametrize("release", [Fault.clear, None], ids=["clear", "end of the test"])
+def test_a_hanging_thread_is_released(release: Callable[[Fault], object] | None) -> None:
+    """A thread that hangs goes on when the fault is cleared, at the latest with the test's end."""
+    raised: list[Exception | None] = []
+    with isolated() as world:
+        fault = world.faults.at("payments").hang()
+        thread = threading.Thread(target=lambda: raised.append(resilient.outcome(charge, 1).error))
+        thread.start()
+        while not fault.struck:
+            thread.join(0.001)
+        assert not raised
+        if release is not None:
+            release(fault)
+            thread.join(5)
     thread.join(5)
-    assert not thread.is_alive()
+    assert [type(error) for error in raised] == [InjectedFault]
 
 
 def test_a_test_does_not_hang_itself(resilience: Resilience) -> None:
@@ -225,6 +222,14 @@ def test_faults_of_several_names_add_up(resilience: Resilience) -> None:
     resilience.faults.at("ledger").corrupt(lambda answer: answer + "!")
     assert both(1) == "PAID 1!"
     assert charge(1) == "PAID 1"
+
+
+def test_a_name_that_is_there_twice_strikes_once(resilience: Resilience) -> None:
+    """A call through two policies of one name is one call."""
+    twice = payments(charge)
+    fault = resilience.faults.at("payments").corrupt(lambda answer: answer + "!")
+    assert twice(1) == "paid 1!"
+    assert fault.struck == 1
 
 
 @pytest.mark.parametrize(

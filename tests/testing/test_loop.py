@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -101,6 +103,7 @@ def test_a_thread_that_sleeps_on_the_clock_makes_timers_due() -> None:
     go_on = asyncio.Event()
 
     def job() -> None:
+        time.sleep(0.05)  # the loop waits by now
         clock.sleep(31)
         while not go_on.is_set():
             time.sleep(0.001)
@@ -136,23 +139,25 @@ def test_real_sockets_get_real_time() -> None:
     """An answer over a socket arrives before a timeout of minutes jumps at it."""
     clock = ManualClock()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await reader.readline())
-        writer.close()
-        await writer.wait_closed()
+    ours, theirs = socket.socketpair()
+
+    def answer() -> None:
+        time.sleep(0.02)  # the network is no part of any clock
+        theirs.sendall(b"hello\n")
 
     async def main() -> bytes:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server, asyncio.timeout(120):
-            port = server.sockets[0].getsockname()[1]
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"hello\n")
-            answer = await reader.readline()
-            writer.close()
-            await writer.wait_closed()
-            return answer
+        reader, writer = await asyncio.open_connection(sock=ours)
+        async with asyncio.timeout(120):
+            heard = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        return heard
 
-    assert run(main(), clock) == b"hello\n"
+    server = threading.Thread(target=answer)
+    server.start()
+    with theirs:
+        assert run(main(), clock) == b"hello\n"
+        server.join()
     assert clock.monotonic() == 0
 
 

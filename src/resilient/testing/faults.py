@@ -7,7 +7,7 @@ import functools
 import random
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from resilient.clock import Duration, seconds, system_clock
 from resilient.core.copies import without_traceback
@@ -137,46 +137,46 @@ class Fault:
         return functools.partial(self._call, fn)
 
     def _call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if not self._strikes():
+        strike = self._strike()
+        if strike is None:
             return fn(*args, **kwargs)
-        if wait := self._wait():
-            system_clock.sleep(wait)
-        if self._hangs:
-            self._hang_thread()
+        if strike.wait:
+            system_clock.sleep(strike.wait)
+        if strike.hang is not None:
+            self._hang_thread(strike.hang)
         self._raise()
-        result = fn(*args, **kwargs)
-        return result if self._corrupt is None else self._corrupt(result)
+        return strike.corrupt(fn(*args, **kwargs))
 
     async def _call_async(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if not self._strikes():
+        strike = self._strike()
+        if strike is None:
             return await fn(*args, **kwargs)
-        if wait := self._wait():
-            await system_clock.sleep_async(wait)
-        if self._hangs:
+        if strike.wait:
+            await system_clock.sleep_async(strike.wait)
+        if strike.hang is not None:
             await asyncio.get_running_loop().create_future()
         self._raise()
-        result = await fn(*args, **kwargs)
-        return result if self._corrupt is None else self._corrupt(result)
+        return strike.corrupt(await fn(*args, **kwargs))
 
-    def _strikes(self) -> bool:
-        """Whether this call is one of those that it hits."""
+    def _strike(self) -> _Strike | None:
+        """What happens to this call; `None` if it is spared."""
         with self._lock:
-            hit = self._share >= 1 or self._random.random() < self._share
-            self.struck += hit
-            return hit
+            if self._share < 1 and self._random.random() >= self._share:
+                return None
+            self.struck += 1
+            wait = self._delay + self._random.uniform(-self._jitter, self._jitter)
+            return _Strike(
+                max(0.0, wait), self._released if self._hangs else None, self._corrupt or _unchanged
+            )
 
-    def _wait(self) -> float:
-        with self._lock:
-            return max(0.0, self._delay + self._random.uniform(-self._jitter, self._jitter))
-
-    def _hang_thread(self) -> None:
+    def _hang_thread(self, released: threading.Event) -> None:
         if threading.get_ident() == self._home:
             message = (
                 f"faults.at({self.name!r}).hang(): the test's own thread would hang for ever; use "
                 ".delay(seconds), or protect the function with timeout(seconds, thread=True)"
             )
             raise RuntimeError(message)
-        self._released.wait()
+        released.wait()
         raise InjectedFault(self.name)
 
     def _raise(self) -> None:
@@ -188,6 +188,18 @@ class Fault:
                 self._left -= 1
         twin = error() if isinstance(error, type) else without_traceback(error)
         raise error if isinstance(twin, str) else twin
+
+
+class _Strike(NamedTuple):
+    """What happens to one call, decided when it begins."""
+
+    wait: float
+    hang: threading.Event | None
+    corrupt: Callable[[Any], Any]
+
+
+def _unchanged(result: Any) -> Any:
+    return result
 
 
 def _draws(seed: int) -> random.Random:
