@@ -108,10 +108,7 @@ def seconds(setting: str, value: Duration, *, zero: bool = False) -> float:
     """
     least = ">= 0" if zero else "> 0"
     allowed = f"seconds {least} as a number, or a timedelta"
-    if isinstance(value, timedelta):
-        number = value.total_seconds()
-    else:
-        number = _number(value)
+    number = value.total_seconds() if isinstance(value, timedelta) else _number(value)
     if not (0 <= number < math.inf) or (number == 0 and not zero):
         raise ConfigError(setting, value, allowed)
     return number

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from resilient.clock import system_clock
 from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
-from resilient.core.outcome import Outcome, unwrap
+from resilient.core.outcome import Outcome
 from resilient.core.policy import Line
 from resilient.core.segment import Segment
 from resilient.core.serial import serial
@@ -37,7 +37,7 @@ async def drive(step: Step, call: Call) -> Outcome[Any]:
 
 async def run(step: Step, call: Call) -> Any:
     """Run the flow of `step`; return its value or raise its error."""
-    return unwrap(await drive(step, call))
+    return (await drive(step, call)).unwrap()
 
 
 async def _perform(effect: Sleep | Within | Reply) -> Any:

@@ -152,10 +152,15 @@ class Listener:
 
     def _close_runner(self) -> None:
         with self._dispatcher.changed:
-            busy = self._scheduled
-            runner, self._runner = (None, self._runner) if busy else (self._runner, None)
-        if runner is not None:
-            runner.close()
+            if self._runner is None or self._scheduled:
+                return
+            if running_loop() is not None:
+                # A loop cannot be closed where another one runs: a worker does it.
+                self._scheduled = True
+                self._dispatcher.schedule(self)
+                return
+            runner, self._runner = self._runner, None
+        runner.close()
 
 
 class Dispatcher:

@@ -17,7 +17,11 @@ from resilient.core.outcome import Outcome
 from resilient.core.policy import Policy
 from resilient.errors import Rejected
 
-__all__ = ["Gate", "PermitManager"]
+__all__ = ["COMPLETED", "Gate", "PermitManager"]
+
+
+COMPLETED: Outcome[Any] = Outcome(source="block")
+"""How a block ended that raised nothing; it has no result to be judged."""
 
 
 class Gate(Policy):
@@ -102,15 +106,18 @@ class Gate(Policy):
         if permit is None:
             return
         if error is None:
-            self.settle(permit, Outcome())
+            self.settle(permit, COMPLETED)
         elif isinstance(error, Exception):
             self.settle(permit, Outcome(error=error))
         else:
             self.settle(permit, None)
 
+    def _abandon(self, permit: Any) -> None:
+        self.settle(permit, None)
+
     def _stack(self) -> HeldPermits:
         # Made on first need; setdefault, because two threads may need it at once.
-        return self._held or self.__dict__.setdefault("_held", HeldPermits())
+        return self._held or self.__dict__.setdefault("_held", HeldPermits(self._abandon))
 
     def __enter__(self) -> None:
         """Enter a block. Raises `Rejected`."""
@@ -123,7 +130,7 @@ class Gate(Policy):
         traceback: TracebackType | None,
     ) -> None:
         """Leave the block entered last by this task or thread; `RuntimeError` if there is none."""
-        self.leave(self._stack().pop(self.name), error)
+        self.leave(self._stack().pop(self.name, error), error)
 
     async def __aenter__(self) -> None:
         """Enter a block. Raises `Rejected`."""
@@ -136,7 +143,7 @@ class Gate(Policy):
         traceback: TracebackType | None,
     ) -> None:
         """Leave the block entered last by this task or thread; `RuntimeError` if there is none."""
-        self.leave(self._stack().pop(self.name), error)
+        self.leave(self._stack().pop(self.name, error), error)
 
     def after_fork(self) -> None:
         """Hold nothing of the parent's."""

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar, cast
 
 import msgspec
 
-__all__ = ["Freshness", "Outcome", "unwrap"]
+__all__ = ["Freshness", "Outcome"]
 
 T = TypeVar("T")
 
@@ -53,16 +53,11 @@ class Outcome(msgspec.Struct, Generic[T], frozen=True):
 
     def unwrap(self) -> T:
         """Return the value, or raise the error as it was."""
-        return unwrap(self)
-
-
-def unwrap(outcome: Outcome[T]) -> T:
-    """Return the value of `outcome`, or raise its error as it was."""
-    error = outcome.error
-    if error is None:
-        return cast("T", outcome.value)
-    try:
-        raise error
-    finally:
-        # The error's traceback holds this frame: without this, frame and error hold each other.
-        del outcome, error
+        error = self.error
+        if error is None:
+            return cast("T", self.value)
+        try:
+            raise error
+        finally:
+            # The error's traceback holds this frame: without this, the two hold each other.
+            del self, error

@@ -28,11 +28,12 @@ class Serial:
         with self._lock:
             self.value += 1
             number = self.value
-        setattr(error, _STAMP, number)
+        # Past any `__setattr__` of the application's: a frozen exception is stamped like others.
+        error.__dict__[_STAMP] = number
 
     def younger(self, error: BaseException, mark: int) -> bool:
         """Whether a retry gave up on `error` after the serial number was `mark`."""
-        number: int = getattr(error, _STAMP, 0)
+        number: int = error.__dict__.get(_STAMP, 0)
         return number > mark
 
     def after_fork(self) -> None:

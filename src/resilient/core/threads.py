@@ -17,7 +17,7 @@ from resilient.core.dispatch import running_loop
 from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
 from resilient.core.inspection import refuse_coroutine
 from resilient.core.limits import timed_out
-from resilient.core.outcome import Outcome, unwrap
+from resilient.core.outcome import Outcome
 from resilient.core.policy import Line
 from resilient.core.segment import Segment
 from resilient.core.serial import serial
@@ -46,7 +46,7 @@ def drive(step: Step, call: Call) -> Outcome[Any]:
 
 def run(step: Step, call: Call) -> Any:
     """Run the flow of `step`; return its value or raise its error."""
-    return unwrap(drive(step, call))
+    return drive(step, call).unwrap()
 
 
 def may_wait(clock: Clock) -> bool:

@@ -19,18 +19,19 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from resilient.clock import Clock
 from resilient.core.hub import hub
 from resilient.errors import CircuitOpenError
 from resilient.events import CallRejected, CircuitState
 from resilient.policies.latency import Latency
+from resilient.policies.match import positive, whole
 from resilient.policies.rules import FREE_THREADED, Rules
 from resilient.policies.trials import Trials
 from resilient.policies.window import Counts, Window
 
-__all__ = ["Circuit", "Owner", "Permit", "Transition"]
+__all__ = ["Circuit", "Owner", "Permit", "Saved", "Transition"]
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 _COUNTING = (CLOSED, CircuitState.METRICS_ONLY)
@@ -47,6 +48,8 @@ class Owner(Protocol):
     clock: Clock
     lock: threading.RLock
     active: bool
+    last_error: BaseException | str | None
+    opened_at: float | None
 
     def tell(self, circuit: Circuit, change: Transition, /) -> None:
         """Called after each transition, without the lock."""
@@ -234,7 +237,7 @@ class Circuit:
             window.add(ended, failed=failed, slow=rules.is_slow(took))
             self.streak = self.streak + 1 if failed else 0
             if failed:
-                self.last_error = error
+                self.last_error = self.owner.last_error = error
             counts = window.counts(ended)
             change = self._judge(counts, ended, error, open_for)
             if change is None:
@@ -263,7 +266,7 @@ class Circuit:
             if trials is None or permit.era is not trials:
                 return
             if failed and permit in trials:
-                self.last_error = error
+                self.last_error = self.owner.last_error = error
             passed = trials.settle(permit, good=not (failed or slow))
             if passed is True:
                 change = self.move(CLOSED, "enough trial calls succeeded", now)
@@ -289,7 +292,7 @@ class Circuit:
             grown = self.owner.rules.open_time(self.openings)
             self.until = now + (grown if open_for is None else open_for)
             self.openings += 1
-            self.opened_at = self.owner.clock.time()
+            self.opened_at = self.owner.opened_at = self.owner.clock.time()
         elif new is CLOSED:
             self.clear(now)
         else:
@@ -337,16 +340,31 @@ class Circuit:
         left = max(0.0, self.until - now) if self.state is OPEN else 0.0
         return {"state": state.value, "seconds_left": left, "openings": self.openings}
 
-    def restore(self, data: Mapping[str, Any], now: float) -> Transition:
+    def restore(self, saved: Saved, now: float) -> Transition:
         """Take over a snapshot; the window starts empty."""
-        openings = int(data["openings"])
-        change = self.move(
-            CircuitState(data["state"]), "restored", now, float(data["seconds_left"])
-        )
+        change = self.move(saved.state, "restored", now, saved.seconds_left)
         self.clear(now)
-        self.openings = openings
+        self.openings = saved.openings
         self.align(now)
         return change
+
+
+class Saved(NamedTuple):
+    """A snapshot that was checked."""
+
+    state: CircuitState
+    seconds_left: float
+    openings: int
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Saved:
+        """Check what `Circuit.snapshot` wrote. Raises `ValueError` or its kin for others."""
+        state, left = CircuitState(data["state"]), data["seconds_left"]
+        openings = whole("openings", data["openings"], least=0)
+        positive("seconds_left", left, zero=True)
+        if state is HALF_OPEN or not math.isfinite(left):
+            raise ValueError(data)
+        return cls(state, float(left), openings)
 
 
 def _announce(refusal: CircuitOpenError) -> None:

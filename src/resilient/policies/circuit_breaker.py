@@ -19,7 +19,7 @@ from resilient.errors import ConfigError, Rejected
 from resilient.events import CallFailed, CircuitState
 from resilient.policies import announce
 from resilient.policies.breaker_health import health_of
-from resilient.policies.circuit import Circuit, Permit, Transition
+from resilient.policies.circuit import Circuit, Permit, Saved, Transition
 from resilient.policies.judge import Judge, Verdict
 from resilient.policies.keys import KeyedStore
 from resilient.policies.latency import Latency
@@ -65,6 +65,8 @@ class CircuitBreaker(Switchboard):
         self._key = key
         self.lock = threading.RLock()
         self.active = True
+        self.last_error: BaseException | str | None = None
+        self.opened_at: float | None = None
         self._watching = False
         self._manual: CircuitState | None = None
         if key is None:
@@ -92,9 +94,6 @@ class CircuitBreaker(Switchboard):
     def admit(self, *args: Any, **kwargs: Any) -> Permit | Rejected:
         """A permit, or a new `CircuitOpenError`, which is not raised."""
         self._refresh()
-        if self._circuit is None and not (args or kwargs):
-            message = f"{self.name} has a key: use `with {self.name}.for_key(key):`"
-            raise TypeError(message)
         return self.find(*args, **kwargs).admit()
 
     def settle(self, permit: Permit, outcome: Outcome[Any] | None) -> None:
@@ -120,6 +119,16 @@ class CircuitBreaker(Switchboard):
         """Admit, go on, settle whatever happens."""
         self._tell_listeners("before_call", call.fn, *call.args)
         return super().flow(call, inner, place)
+
+    def enter(self) -> Any:
+        """Admit a block. Raises `Rejected`; `TypeError` on a keyed breaker, naming the cure."""
+        self._refuse_blocks()
+        return super().enter()
+
+    async def enter_async(self) -> Any:
+        """As `enter`, for ``async with``."""
+        self._refuse_blocks()
+        return await super().enter_async()
 
     def gauge(self) -> Gauge | None:
         """The only circuit of a breaker without a key."""
@@ -167,24 +176,27 @@ class CircuitBreaker(Switchboard):
             return self._circuit.snapshot(self.clock.monotonic())
         assert self._store is not None  # noqa: S101  (there is one or the other)
         return {
+            "manual": None if self._manual is None else self._manual.value,
             "keys": [
                 [key, circuit.snapshot(self.clock.monotonic())]
                 for key, circuit in list(self._store.values.items())
-            ]
+            ],
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Take over a `snapshot`; windows start empty. Raises `ConfigError` for anything else."""
         try:
-            pairs = self._pairs(data)
-            for circuit, each in pairs:
-                with self.lock:
-                    change = circuit.restore(each, self.clock.monotonic())
-                if change[0] is not change[1]:
-                    self.tell(circuit, change)
+            manual = data["manual"] if self.keyed else None
+            self._manual = None if manual is None else CircuitState(manual)
+            pairs = [(circuit, Saved.read(each)) for circuit, each in self._pairs(data)]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             allowed = "what snapshot() of such a breaker returned"
             raise ConfigError("snapshot", data, allowed) from error
+        for circuit, saved in pairs:
+            with self.lock:
+                change = circuit.restore(saved, self.clock.monotonic())
+            if change[0] is not change[1]:
+                self.tell(circuit, change)
 
     def health(self) -> CircuitHealth:
         """What the mode asks; see `CircuitHealth`. Cheap, never waits for user code."""
@@ -218,11 +230,21 @@ class CircuitBreaker(Switchboard):
 
     # Inside
 
+    def _refuse_blocks(self) -> None:
+        if self.keyed:
+            message = f"{self.name} has a key for each call: use `with breaker.for_key(key):`"
+            raise TypeError(message)
+
     def _pairs(self, data: Mapping[str, Any]) -> list[tuple[Circuit, Mapping[str, Any]]]:
         if self._circuit is not None:
             return [(self._circuit, data)]
         assert self._store is not None  # noqa: S101  (there is one or the other)
         return [(self._store.get(key), each) for key, each in data["keys"]]
+
+    def reset(self) -> None:
+        """Close with an empty window, and forget the openings so far."""
+        self._manual = None
+        super().reset()
 
     def _switch(self, state: CircuitState) -> None:
         self._manual = state if state in _MANUAL else None
@@ -290,6 +312,16 @@ class KeyedCircuit(Switchboard):
         self.clock = owner.clock
         self._owner = owner
         self._circuit = circuit
+
+    @property
+    def last_error(self) -> BaseException | str | None:  # type: ignore[override]  # read only here
+        """The last failure of this circuit."""
+        return self._circuit.last_error
+
+    @property
+    def opened_at(self) -> float | None:  # type: ignore[override]  # read only here
+        """When this circuit opened last."""
+        return self._circuit.opened_at
 
     def circuits(self) -> Sequence[Circuit]:
         """The one."""

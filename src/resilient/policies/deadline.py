@@ -28,7 +28,7 @@ class Deadline(Policy):
     def __init__(self, limit: float, clock: Clock) -> None:
         self.seconds = limit
         self.clock = clock
-        self._blocks = HeldPermits()
+        self._blocks = HeldPermits(_nothing)
 
     def flow(self, call: Call, inner: Step, place: int) -> Flow:
         """Run what is inside under the deadline; an ``async def`` is also cancelled by it."""
@@ -65,7 +65,9 @@ class Deadline(Policy):
         traceback: TracebackType | None,
     ) -> None:
         """End the block."""
-        end(self._blocks.pop(_NAME))
+        token = self._blocks.pop(_NAME, error)
+        if token is not None:
+            end(token)
 
     async def __aenter__(self) -> None:
         """Begin a block that is also cancelled. Raises `DeadlineExceededError`."""
@@ -85,10 +87,17 @@ class Deadline(Policy):
         """End the block; its own cancellation becomes `CallTimeoutError`."""
         import asyncio  # noqa: PLC0415  (loaded by __aenter__)
 
-        token, alarm = self._blocks.pop(_NAME)
+        held = self._blocks.pop(_NAME, error)
+        if held is None:
+            return
+        token, alarm = held
         end(token)
         if alarm.disarm() and isinstance(error, asyncio.CancelledError):
             raise timed_out(_NAME, self.seconds) from error
+
+
+def _nothing(held: object) -> None:
+    """A dropped task takes its deadline with it."""
 
 
 def _bounded(policy: Deadline, line: Line) -> Line:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from resilient.core.gate import COMPLETED
 from resilient.core.outcome import Outcome
 from resilient.policies.match import Matcher
 
@@ -34,9 +35,12 @@ class Judge:
         """The verdict, and for a failure the open time that it asks for, if it does."""
         error = outcome.error
         if error is None:
-            if self.failure_result is not None and self.failure_result(outcome.value):
-                return Verdict.FAILURE, None
-            return Verdict.SUCCESS, None
+            failed = (
+                self.failure_result is not None
+                and outcome is not COMPLETED
+                and self.failure_result(outcome.value)
+            )
+            return (Verdict.FAILURE if failed else Verdict.SUCCESS), None
         if self.ignore(error):
             return Verdict.IGNORED, None
         if not self.on(error):

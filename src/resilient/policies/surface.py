@@ -53,6 +53,9 @@ class BreakerMetrics:
 class Switchboard(Gate):
     """State, metrics and manual control over one or several circuits."""
 
+    last_error: BaseException | str | None
+    opened_at: float | None
+
     @abstractmethod
     def circuits(self) -> Sequence[Circuit]:
         """The circuits this stands for; of a keyed breaker, those that are alive."""
@@ -78,7 +81,6 @@ class Switchboard(Gate):
                 counts.calls + held.calls, counts.failures + held.failures, counts.slow + held.slow
             )
         failing, slow = circuits[0].owner.rules.rates(counts) if circuits else (None, None)
-        latest = max(circuits, key=lambda circuit: circuit.opened_at or 0.0, default=None)
         return BreakerMetrics(
             calls=counts.calls,
             successes=counts.calls - counts.failures,
@@ -89,8 +91,8 @@ class Switchboard(Gate):
             rejected=sum(circuit.rejected for circuit in circuits),
             ignored=sum(circuit.ignored for circuit in circuits),
             transitions=sum(circuit.sequence for circuit in circuits),
-            last_error=latest.last_error if latest else None,
-            opened_at=latest.opened_at if latest else None,
+            last_error=self.last_error,
+            opened_at=self.opened_at,
         )
 
     def open(self) -> None:
