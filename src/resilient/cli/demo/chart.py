@@ -138,7 +138,7 @@ class Chart:
         yield _side("mode", self.y + 18)
         for number, span in enumerate(self.tally.modes()):
             x, width = self.extent(span)
-            why = "; ".join(self.tally.changes[number - 1].reasons) if number else ""
+            why = "; ".join(_telling(self.tally.changes[number - 1].reasons)) if number else ""
             ground, ink = palette.MODE.get(span.what, palette.MODE["DEGRADED"])
             yield element("rect", _title(f"{span.what}: {why or 'at first'}"), x=x, y=self.y,
                           width=width, height=MODE, fill=ground, stroke="#fff")  # fmt: skip
@@ -183,6 +183,11 @@ class Chart:
 def draw(tally: Tally) -> Markup:
     """Return the drawing of `tally` as an ``svg`` element."""
     return Chart(tally).draw()
+
+
+def _telling(reasons: tuple[str, ...]) -> list[str]:
+    """Leave out that the score fell, which is drawn just above, if there is more to say."""
+    return [one for one in reasons if not one.startswith("SCORE:")] or list(reasons)
 
 
 def _circuit(state: str) -> str:

@@ -15,7 +15,7 @@ import resilient
 from resilient import Freshness, SystemOperationMode
 from resilient.cli.demo import child, service, wire
 from resilient.cli.demo.prices import Prices
-from resilient.cli.demo.settings import Quick
+from resilient.cli.demo.settings import FLAP_LIMIT, Quick
 
 __all__ = ["Protected", "UpstreamError"]
 
@@ -46,11 +46,10 @@ class Protected:
             "pricing",
             tau=quick.tau,
             confirm_worse=quick.confirm_worse,
-            confirm_degraded=quick.confirm_better,
-            confirm_normal=quick.confirm_better,
+            confirm_degraded=quick.confirm_degraded,
+            confirm_normal=quick.confirm_normal,
             dwell=quick.dwell,
-            # At most twice as long after a relapse: the script has three of them in a minute.
-            flap_limit=1,
+            flap_limit=FLAP_LIMIT,
             interval=service.STATUS_EVERY,
         )
         self.in_time: deque[bool] = deque(maxlen=JUDGED)

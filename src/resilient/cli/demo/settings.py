@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict, dataclass
 
-__all__ = ["Quick"]
+from resilient import SystemOperationMode, breaker
 
-USUAL = {
-    "tau": ("smoothing of the score", 3.0),
-    "confirm_worse": ("confirmation before the mode worsens", 3.0),
-    "confirm_better": ("confirmation before it improves", 30.0),
-    "dwell": ("least time in a mode", 30.0),
-    "reset_timeout": ("wait of an open circuit", 60.0),
+__all__ = ["FLAP_LIMIT", "Quick"]
+
+FLAP_LIMIT = 1.0
+"""Relapses that slow an improvement down: the script has two of them in a minute."""
+
+_WORDS = {
+    "tau": "smoothing of the score",
+    "confirm_worse": "confirmation before the mode worsens",
+    "confirm_degraded": "confirmation before EMERGENCY improves",
+    "confirm_normal": "confirmation before DEGRADED improves",
+    "dwell": "least time in a mode",
+    "reset_timeout": "wait of an open circuit",
 }
-"""What each setting is, and the library's default in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +31,25 @@ class Quick:
 
     tau: float = 0.5
     confirm_worse: float = 0.5
-    confirm_better: float = 1.2
+    confirm_degraded: float = 1.2
+    confirm_normal: float = 1.2
     dwell: float = 1.5
     reset_timeout: float = 1.0
 
     @classmethod
     def at(cls, pace: float) -> Quick:
         """Return the settings of a run that is `pace` times as long as the script."""
-        return cls(**{name: pace * value for name, value in asdict(cls()).items()})
+        return cls(**{name: round(pace * value, 2) for name, value in asdict(cls()).items()})
 
     def words(self) -> dict[str, str]:
-        """Say what was set, and what is usual."""
-        return {
-            words: f"{getattr(self, name):.2g} s instead of {default:g} s"
-            for name, (words, default) in USUAL.items()
+        """Say what was set, and what the library's defaults are."""
+        usual = {
+            **inspect.signature(SystemOperationMode).parameters,
+            **inspect.signature(breaker).parameters,
         }
+        said = {
+            words: f"{getattr(self, name):g} s instead of {usual[name].default:g} s"
+            for name, words in _WORDS.items()
+        }
+        limit = usual["flap_limit"].default
+        return {**said, "damping of relapses": f"at most {FLAP_LIMIT:g} instead of {limit:g}"}
