@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import itertools
+import multiprocessing
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 from typing import Any
 
@@ -204,6 +206,13 @@ def _interlock(count: int) -> float:
     return _bytes_each(make, count)
 
 
+def _in_fresh_process(fn: Callable[[int], float], count: int) -> float:
+    """Measure where no earlier row has left anything behind."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(fn, count).result()
+
+
 def _memory(
     row: str, what: str, target: float, ours: Callable[[int], float], *, with_peers: bool
 ) -> Result:
@@ -211,12 +220,12 @@ def _memory(
     peers: dict[str, float] = {}
     mine: float | None = None
     try:
-        mine = ours(300)
+        mine = _in_fresh_process(ours, 300)
     except (ImportError, AttributeError) as error:
         missing["ours"] = str(error)
     if with_peers:
         try:
-            peers["interlock-cb"] = _interlock(300)
+            peers["interlock-cb"] = _in_fresh_process(_interlock, 300)
         except ImportError as error:
             missing["interlock-cb"] = f"missing: {error}"
     return Result(
