@@ -60,7 +60,7 @@ NEWEST = PYTHONS[-1]
 def install(session: nox.Session, *groups: str, extras: str = "") -> None:
     """Install the library as its users get it, and the development groups."""
     needs = [need for group in groups for need in nox.project.dependency_groups(PROJECT, group)]
-    session.install(f".[{extras}]" if extras else ".", *needs)
+    session.install(f".[{extras}]" if extras else ".", *dict.fromkeys(needs))
 
 
 def check_style(session: nox.Session) -> None:

@@ -57,9 +57,18 @@ def members(kind: type) -> Iterator[tuple[str, object]]:
             yield name, inspect.getattr_static(kind, name)
 
 
+def public_bases(kind: type) -> Iterator[str]:
+    """Names of the bases; of a private one, those of its bases."""
+    for base in kind.__bases__:
+        if base.__name__.startswith("_"):
+            yield from public_bases(base)
+        elif base is not object:
+            yield base.__name__
+
+
 def describe_class(name: str, kind: type) -> Iterator[str]:
     """A class with its bases, its constructor and its members."""
-    bases = ", ".join(base.__name__ for base in kind.__bases__ if base is not object)
+    bases = ", ".join(dict.fromkeys(public_bases(kind)))
     yield f"class {name}({bases})"
     if issubclass(kind, enum.Enum):
         yield from (f"{name}.{each.name} = {each.value!r}" for each in kind)

@@ -1,7 +1,8 @@
 """Every example in the documentation runs, and every link inside it leads somewhere.
 
 The blocks of one file share a namespace, in order, on a manual clock; ``await`` may stand outside
-of a function. A block after ``<!-- no-run: reason -->`` is only compiled.
+of a function. Tests that they define are run afterwards, with the fixture `resilience` if they want
+it. A block after ``<!-- no-run: reason -->`` is only compiled.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from types import CodeType, ModuleType
@@ -47,12 +48,30 @@ def play(text: str, name: str) -> dict[str, Any]:
     try:
         with isolated():
             for code, runs in blocks(text, name):
-                result = eval(code, vars(module)) if runs else None  # noqa: S307  (our own pages)
-                if inspect.iscoroutine(result):
-                    asyncio.run(result)
+                finish(eval(code, vars(module)) if runs else None)  # noqa: S307  (our own pages)
+        for test in defined_tests(module):
+            with isolated() as world:
+                finish(test(*[world] * len(inspect.signature(test).parameters)))
     finally:
         del sys.modules["snippets"]
     return vars(module)
+
+
+def finish(result: object) -> None:
+    """Run what was only begun."""
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+
+
+def defined_tests(module: ModuleType) -> list[Callable[..., object]]:
+    """The tests of a page that need nothing, or only the fixture `resilience`."""
+    return [
+        value
+        for name, value in vars(module).items()
+        if name.startswith("test_")
+        and inspect.isfunction(value)
+        and set(inspect.signature(value).parameters) <= {"resilience"}
+    ]
 
 
 def broken_links(page: Path, text: str) -> list[str]:
@@ -91,12 +110,29 @@ while True: await forever()
 ```console
 not python
 ```
+```python
+ran = []
+
+def test_with(resilience):
+    ran.append(resilience.clock.monotonic())
+
+async def test_without():
+    ran.append("async")
+
+def test_of_another_world(redis):
+    ran.append("never")
+```
 """
 
 
 def test_blocks_share_a_namespace_and_may_await() -> None:
     """Indented blocks too; what must not run does not."""
     assert play(PAGE, "page.md")["x"] == 2
+
+
+def test_tests_on_a_page_are_run() -> None:
+    """Those whose fixtures are known; each with a world of its own."""
+    assert play(PAGE, "page.md")["ran"] == [0, "async"]
 
 
 def test_an_example_that_fails_is_found_with_its_line() -> None:
