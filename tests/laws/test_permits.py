@@ -278,7 +278,6 @@ def test_cancelled_at_a_wait(order: str) -> None:
 @each_surface
 def test_a_judge_that_raises(surface: str, setting: str) -> None:
     """An error in the application's own predicate reaches the caller and leaves no place out."""
-
     errors = [ZeroDivisionError()]
 
     def broken(_: object) -> bool:

@@ -1,0 +1,234 @@
+"""Counts are exact, for any number of threads and loops, and one object serves them all."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import resilient
+from resilient import CircuitState, breaker, calls
+from resilient.testing import ManualClock
+from tests.laws.harness import BrokenError, HarmlessError
+
+THREADS = 8
+CALLS = 100_000
+
+
+@pytest.fixture(autouse=True)
+def _often() -> Iterator[None]:
+    """Threads take turns a hundred times as often as usual."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def in_threads(work: Callable[[int], None], number: int = THREADS) -> None:
+    """Run `work` on threads at once; the first error is raised."""
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(number)
+
+    def run(index: int) -> None:
+        barrier.wait()
+        try:
+            work(index)
+        except BaseException as error:  # noqa: BLE001  (raised below)
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.parametrize("window", [3600, calls(10**7)], ids=["time", "count"])
+def test_eight_threads_and_every_call_counts(window: Any) -> None:
+    """800,000 calls, one in a thousand of which fails or is ignored: not one is lost or doubled."""
+    gate = breaker("exact", failure_threshold=None, window=window, ignore=HarmlessError)
+
+    @gate
+    def fn(number: int) -> None:
+        if number % 1000 == 0:
+            raise BrokenError
+        if number % 1000 == 1:
+            raise HarmlessError
+
+    def work(_index: int) -> None:
+        for number in range(CALLS):
+            try:
+                fn(number)
+            except (BrokenError, HarmlessError):
+                pass
+
+    in_threads(work)
+    per_thousand = THREADS * CALLS // 1000
+    metrics = gate.metrics
+    assert metrics.failures == per_thousand
+    assert metrics.ignored == per_thousand
+    assert metrics.calls == THREADS * CALLS - per_thousand
+    assert metrics.rejected == metrics.transitions == 0
+
+
+def test_counts_are_exact_while_buckets_pass() -> None:
+    """The window rolls again and again while eight threads count; nothing falls between buckets."""
+    clock = ManualClock()
+    gate = breaker("rolling", failure_threshold=None, window=1000, clock=clock)
+    fn = gate(abs)
+    each = 5_000
+
+    def work(index: int) -> None:
+        for number in range(each):
+            fn(-1)
+            if index == 0 and number % 50 == 0:
+                clock.advance(9)  # 100 times within a window of 1,000 s: nothing has expired
+
+    in_threads(work)
+    assert clock.monotonic() == 900
+    assert gate.metrics.calls == THREADS * each
+
+
+def test_counts_are_exact_while_the_circuit_opens_and_closes() -> None:
+    """Failures, rejections and successes add up to the calls that were made."""
+    clock = ManualClock()
+    gate = breaker("stormy", failure_threshold=3, reset_timeout=1, window=1e9, clock=clock)
+    ran = [0] * THREADS
+    refused = [0] * THREADS
+    each = 3_000
+
+    def work(index: int) -> None:
+        @gate
+        def fn(number: int) -> None:
+            ran[index] += 1
+            if number % 7 < 3:
+                raise BrokenError
+
+        for number in range(each):
+            try:
+                fn(number)
+            except resilient.CircuitOpenError:
+                refused[index] += 1
+                clock.advance(0.3)
+            except BrokenError:
+                pass
+
+    in_threads(work)
+    assert sum(ran) + sum(refused) == THREADS * each
+    assert gate.metrics.rejected == sum(refused)
+    assert gate.metrics.transitions > 2
+
+
+def test_two_failures_at_once_open_once() -> None:
+    """The failure that trips is one, however many come at the same time."""
+    for _ in range(20):
+        opened: list[object] = []
+        gate = breaker("once", failure_threshold=THREADS, clock=ManualClock())
+        inside = threading.Barrier(THREADS)
+
+        @gate
+        def fn() -> None:
+            inside.wait()  # noqa: B023  (called in this round)
+            raise BrokenError
+
+        def work(_index: int) -> None:
+            with pytest.raises(BrokenError):
+                fn()
+
+        remove = resilient.core.hub.hub.bus.tap(resilient.CircuitOpened, opened.append)
+        in_threads(work)
+        remove()
+        assert gate.state is CircuitState.OPEN
+        assert len(opened) == gate.metrics.transitions == 1
+        assert gate.metrics.failures == THREADS
+
+
+def test_one_breaker_for_threads_and_several_loops() -> None:
+    """Functions, coroutines and blocks, on threads and on a loop in each: one exact count."""
+    gate = breaker("shared", failure_threshold=None, window=3600)
+    each = 200
+
+    @gate
+    def plain() -> int:
+        return 1
+
+    @gate
+    async def suspending() -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    async def all_ways() -> None:
+        for _ in range(each):
+            await suspending()
+            await gate.call(suspending.__wrapped__)  # type: ignore[attr-defined]  # set by wraps
+            async with gate:
+                await asyncio.sleep(0)
+            with gate:
+                await asyncio.sleep(0)
+            async with gate.permit():
+                await asyncio.sleep(0)
+            plain()
+
+    async def several() -> None:
+        await asyncio.gather(*(all_ways() for _ in range(3)))
+
+    def work(index: int) -> None:
+        if index % 2:
+            asyncio.run(several())
+            return
+        for _ in range(each):
+            plain()
+            with gate:
+                pass
+            gate.call(lambda: 1)
+
+    in_threads(work, 4)
+    assert gate.metrics.calls == gate.metrics.successes == 2 * 3 * each * 6 + 2 * each * 3
+    assert not gate._held._stacks
+
+
+def test_blocks_of_tasks_do_not_mix() -> None:
+    """Tasks that leave in another order than they entered each settle their own permit."""
+    gate = breaker("mixed", failure_threshold=None, clock=ManualClock(), on=BrokenError)
+
+    async def holder(until: asyncio.Event, error: Exception | None) -> None:
+        async with gate:
+            await until.wait()
+            if error is not None:
+                raise error
+
+    async def scenario() -> None:
+        first, second = asyncio.Event(), asyncio.Event()
+        failing = asyncio.create_task(holder(first, BrokenError()))
+        fine = asyncio.create_task(holder(second, None))
+        await asyncio.sleep(0)
+        first.set()
+        with pytest.raises(BrokenError):
+            await failing
+        assert (gate.metrics.failures, gate.metrics.successes) == (1, 0)
+        second.set()
+        await fine
+        assert (gate.metrics.failures, gate.metrics.successes) == (1, 1)
+
+    asyncio.run(scenario())
+
+
+def test_keys_are_exact_in_threads() -> None:
+    """Circuits of keys that many threads need at once: each is made once and loses nothing."""
+    gate = breaker("keys", failure_threshold=None, key=lambda key: key, window=3600)
+    fn = gate(lambda key: key)
+    each = 5_000
+
+    def work(_index: int) -> None:
+        for number in range(each):
+            fn(number % 50)
+
+    in_threads(work)
+    assert gate.metrics.calls == THREADS * each
+    assert gate.for_key(7).metrics.calls == THREADS * each // 50
