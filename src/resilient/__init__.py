@@ -40,7 +40,6 @@ from resilient.events import (
     Severity,
 )
 from resilient.facade import describe, outcome, set_active, shutdown
-from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
 from resilient.policies.alternatives import alternative, stale, value
 from resilient.policies.backoff import backoff
 from resilient.policies.breaker import breaker
@@ -55,6 +54,7 @@ from resilient.policies.timeout import Timeout, timeout
 from resilient.policies.window import calls
 
 if TYPE_CHECKING:
+    from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
     from resilient.telemetry.logs import enable_logs
 
 __all__ = [
@@ -117,11 +117,27 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load what is seldom needed on first use."""
-    if name == "enable_logs":
-        from resilient.telemetry.logs import enable_logs  # noqa: PLC0415  (loads structlog)
+_LAZY = {
+    "Mode": "resilient.mode",
+    "ModeChange": "resilient.mode",
+    "SystemOperationMode": "resilient.mode",
+    "SystemState": "resilient.mode",
+    "default_mode": "resilient.mode",
+    "enable_logs": "resilient.telemetry.logs",
+}
 
-        return enable_logs
-    message = f"module 'resilient' has no attribute {name!r}"
-    raise AttributeError(message)
+
+def __getattr__(name: str) -> Any:
+    """Load on first use what a program with a few breakers does without."""
+    if name not in _LAZY:
+        message = f"module 'resilient' has no attribute {name!r}"
+        raise AttributeError(message)
+    import importlib  # noqa: PLC0415  (only here)
+
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
+
+import msgspec
 
 from resilient.clock import system_clock
 
@@ -63,8 +64,7 @@ def _now() -> float:
     return system_clock.time()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every event. `name` is the policy's name, `at` the wall-clock time in seconds.
 
     Example::
@@ -73,7 +73,7 @@ class Event:
     """
 
     name: str
-    at: float = field(default_factory=_now)
+    at: float = msgspec.field(default_factory=_now)
 
     @property
     def severity(self) -> Severity:
@@ -81,8 +81,7 @@ class Event:
         return Severity.INFO
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitChanged(Event):
+class CircuitChanged(Event, frozen=True, kw_only=True):
     """A breaker went from `old` to `new`.
 
     `key` names the circuit of a keyed breaker. `sequence` counts this circuit's transitions from 1.
@@ -95,8 +94,7 @@ class CircuitChanged(Event):
     key: object = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitOpened(CircuitChanged):
+class CircuitOpened(CircuitChanged, frozen=True, kw_only=True):
     """A breaker opened; calls are refused for `retry_after` seconds. `error` is what opened it."""
 
     retry_after: float | None
@@ -108,18 +106,15 @@ class CircuitOpened(CircuitChanged):
         return Severity.ERROR
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitHalfOpened(CircuitChanged):
+class CircuitHalfOpened(CircuitChanged, frozen=True, kw_only=True):
     """A breaker lets a few trial calls through."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitClosed(CircuitChanged):
+class CircuitClosed(CircuitChanged, frozen=True, kw_only=True):
     """A breaker closed: calls flow again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitOverridden(CircuitChanged):
+class CircuitOverridden(CircuitChanged, frozen=True, kw_only=True):
     """A breaker was forced open, disabled, or set to count only."""
 
     @property
@@ -128,8 +123,7 @@ class CircuitOverridden(CircuitChanged):
         return Severity.WARNING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRejected(Event):
+class CallRejected(Event, frozen=True, kw_only=True):
     """A policy refused to start a call."""
 
     reason: str
@@ -141,8 +135,7 @@ class CallRejected(Event):
         return Severity.DEBUG
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallFailed(Event):
+class CallFailed(Event, frozen=True, kw_only=True):
     """A call through a breaker counted as a failure."""
 
     error: str
@@ -154,8 +147,7 @@ class CallFailed(Event):
         return Severity.DEBUG
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallTimedOut(Event):
+class CallTimedOut(Event, frozen=True, kw_only=True):
     """A call did not finish within `seconds`."""
 
     seconds: float
@@ -166,8 +158,7 @@ class CallTimedOut(Event):
         return Severity.WARNING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryScheduled(Event):
+class RetryScheduled(Event, frozen=True, kw_only=True):
     """Attempt number `attempt` failed with `error`; the next one starts in `wait` seconds."""
 
     attempt: int
@@ -175,8 +166,7 @@ class RetryScheduled(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryGaveUp(Event):
+class RetryGaveUp(Event, frozen=True, kw_only=True):
     """A retry gave up after `attempts` calls in `seconds`, because of `reason`."""
 
     attempts: int
@@ -190,8 +180,7 @@ class RetryGaveUp(Event):
         return Severity.WARNING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FallbackUsed(Event):
+class FallbackUsed(Event, frozen=True, kw_only=True):
     """A fallback was asked.
 
     `source` is the alternative that answered, or `None` when every alternative failed; `inside`
@@ -227,6 +216,8 @@ class Bus:
     """Who wants to know of which type of event.
 
     ``wants(CallRejected)`` is one dictionary look-up, so an event that nobody wants is never made.
+    ``wanted(CallRejected, default)`` is that look-up itself: an empty tuple if nobody wants it, and
+    the default if nobody has asked yet.
 
     Example::
 
@@ -239,6 +230,7 @@ class Bus:
         self._lock = threading.Lock()
         self._taps: list[tuple[type[Event], Receiver]] = []
         self._table: dict[type[Event], tuple[Receiver, ...]] = {}
+        self.wanted = self._table.get
 
     def tap(self, event_type: type[Event], receive: Receiver) -> Callable[[], None]:
         """Call `receive` at once, on the publisher's thread, for each event of that type.
@@ -249,13 +241,13 @@ class Bus:
         entry = (event_type, receive)
         with self._lock:
             self._taps.append(entry)
-            self._table = {}
+            self._forget()
 
         def remove() -> None:
             with self._lock:
                 if entry in self._taps:
                     self._taps.remove(entry)
-                    self._table = {}
+                    self._forget()
 
         return remove
 
@@ -272,6 +264,11 @@ class Bus:
     def after_fork(self) -> None:
         """Start afresh with a new lock in a forked child; the taps stay."""
         self._lock = threading.Lock()
+
+    def _forget(self) -> None:
+        # A new table: whoever fills the old one meanwhile fills what nobody reads any more.
+        self._table = {}
+        self.wanted = self._table.get
 
     def _receivers(self, event_type: type[Event]) -> tuple[Receiver, ...]:
         table = self._table

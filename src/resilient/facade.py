@@ -85,3 +85,12 @@ def shutdown(timeout: float = 1.0) -> bool:
         atexit.register(resilient.shutdown)
     """
     return hub.dispatcher.close(timeout)
+
+
+def _make_mode() -> Any:
+    from resilient.mode import SystemOperationMode  # noqa: PLC0415  (made on first need)
+
+    return SystemOperationMode()
+
+
+hub.make_mode = _make_mode

@@ -289,6 +289,3 @@ def default_mode() -> SystemOperationMode:
     """
     mode: SystemOperationMode = hub.mode
     return mode
-
-
-hub.make_mode = SystemOperationMode

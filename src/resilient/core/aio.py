@@ -116,20 +116,17 @@ def _gated(segment: Segment) -> Line:
         gauge = fixed or find(*args, **kwargs)
         live = gauge.live
         if live is None:
-            refusal = gauge.refusal() if final else None
-            if refusal is not None:
-                try:
-                    raise refusal
-                finally:
-                    del refusal  # its traceback holds this frame
+            if final:
+                gauge.refuse()
             return await run(segment.step, segment.call(args, kwargs, mark))
-        started = clock.monotonic()
+        read = clock.monotonic
+        started = read()
         try:
             result = await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
         except Exception as error:  # noqa: BLE001  (judged by the policies)
             first: Outcome[Any] = Outcome(error=error)
         else:
-            ended = clock.monotonic()
+            ended = read()
             if ended < live.edge and ended - started <= live.limit:
                 live.ok += 1
             else:

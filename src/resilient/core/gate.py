@@ -71,7 +71,10 @@ class Gate(Policy):
         """Admit a block and let an injected fault fail it. Raises `Rejected`."""
         permit = self.admit()
         if isinstance(permit, Rejected):
-            raise permit
+            try:
+                raise permit
+            finally:
+                del permit  # its traceback holds this frame
         fault = hub.faults.get(self.name) if hub.faults else None
         if fault is not None:
             try:
@@ -88,7 +91,10 @@ class Gate(Policy):
         """As `enter`, for ``async with``."""
         permit = self.admit()
         if isinstance(permit, Rejected):
-            raise permit
+            try:
+                raise permit
+            finally:
+                del permit  # its traceback holds this frame
         fault = hub.faults.get(self.name) if hub.faults else None
         if fault is not None:
             try:

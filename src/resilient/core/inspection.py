@@ -10,7 +10,7 @@ from typing import Any
 
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
-__all__ = ["is_async_callable", "label", "refuse_coroutine"]
+__all__ = ["gives_coroutine", "is_async_callable", "label", "refuse_coroutine"]
 
 
 def is_async_callable(fn: Callable[..., Any]) -> bool:
@@ -36,6 +36,11 @@ def is_async_callable(fn: Callable[..., Any]) -> bool:
         )
         raise TypeError(message)
     return inspect.iscoroutinefunction(inner)
+
+
+def gives_coroutine(fn: Callable[..., Any]) -> bool:
+    """Whether calling `fn` gives a coroutine, whatever `fn` is."""
+    return inspect.iscoroutinefunction(_unwrap(fn))
 
 
 def label(fn: Callable[..., Any]) -> str:

@@ -9,7 +9,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from resilient.clock import Clock, system_clock
 from resilient.core.effects import Call, Flow, Guarded, Step
-from resilient.errors import Rejected
 
 __all__ = ["Gauge", "Line", "Meter", "Policy", "Protector"]
 
@@ -39,8 +38,8 @@ class Gauge(Protocol):
         """Record a success that the straight line may not count by itself."""
         ...
 
-    def refusal(self) -> Rejected | None:
-        """The rejection that a call would meet now, if it is certain without changing state."""
+    def refuse(self) -> None:
+        """Raise the rejection that a call would meet now, if that is certain."""
         ...
 
     def permit(self, meter: Any, started: float, /) -> object:

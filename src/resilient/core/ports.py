@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from resilient.errors import ConfigError
 from resilient.events import CircuitState
@@ -37,14 +38,13 @@ class Criticality(Enum):
         raise ConfigError("criticality", value, "one of " + ", ".join(cls.__members__))
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitHealth:
+class CircuitHealth(msgspec.Struct, frozen=True):
     """What a breaker tells when it is asked.
 
     `standing` is 1 for closed, 0.5 for half open, 0 for open, the mean over the circuits of a
     keyed breaker, and `None` when the breaker says nothing (disabled, counting only).
-    `calls` and `failures` are those of the window now; `recorded` counts every outcome since
-    creation; `age` is the seconds since the last outcome, `None` if that is unknown;
+    `calls` and `failures` are those of the window now; `recorded` counts the outcomes since the
+    window was last cleared; `age` is the seconds since the last outcome, `None` if that is unknown;
     `p95` is the 95th percentile of the latency in seconds, `None` unless it is watched.
     """
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from resilient.clock import Clock
 from resilient.core.effects import Call, Guarded, Step
@@ -47,15 +48,14 @@ class FreeGauge:
     def passed(self, meter: Any, started: float, ended: float, /) -> None:
         """Nothing counts here."""
 
-    def refusal(self) -> None:
+    def refuse(self) -> None:
         """Nothing is refused here."""
 
     def permit(self, meter: Any, started: float, /) -> None:
         """Nothing is held here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """A run of policies with at most one gate, and the step to resume in when not all is well.
 
     `target` is what this segment calls, `guard` the record of the whole guarded function.

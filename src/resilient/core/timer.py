@@ -1,132 +1,64 @@
-"""Limits on the time of an awaitable, at next to no cost.
+"""Limits on the time of an awaitable.
 
-A timer is armed only when the awaitable really suspends, and timers that end within the same
-`TICK` share one of the loop's. A limit is therefore late by at most one tick, and never early.
+An `Alarm` is one timer of the loop's, for limits that are as long as what is left of a deadline.
+A `Watch` serves all running calls of one limit of constant length with a single timer: the order
+in which they began is the order in which they end, so only the oldest needs one, and a call costs
+no more than an entry made and removed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-import types
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from resilient.core.deadline import current
+from resilient.core.hub import hub
 from resilient.core.limits import timed_out
 
-__all__ = ["TICK", "Alarm", "arm", "suspended", "within"]
-
-TICK = 0.02
-"""Seconds; the price of sharing timers."""
+__all__ = ["Alarm", "Watch", "Watches", "arm", "limited", "within"]
 
 
 class Alarm:
     """One running limit: whom to cancel, and how often others had asked for that before."""
 
-    __slots__ = ("cancelling", "fired", "slot", "task")
+    __slots__ = ("_cancelling", "_fired", "_handle", "_task")
 
-    def __init__(self, task: asyncio.Task[Any], slot: set[Alarm]) -> None:
-        self.task = task
-        self.slot = slot
-        self.cancelling = task.cancelling()
-        self.fired = False
-        slot.add(self)
+    def __init__(
+        self, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop, seconds: float
+    ) -> None:
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._fired = False
+        self._handle = loop.call_later(seconds, self._fire)
 
     def disarm(self) -> bool:
         """End the limit. True if it fired and nobody else wants the task cancelled."""
-        self.slot.discard(self)
-        return self.fired and self.task.uncancel() <= self.cancelling
+        self._handle.cancel()
+        return self._fired and self._task.uncancel() <= self._cancelling
 
-
-class _Wheel:
-    """The shared timers of one loop, which it does not keep alive."""
-
-    __slots__ = ("_slots", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = weakref.ref(loop)
-        self._slots: dict[int, set[Alarm]] = {}
-
-    def arm(self, loop: asyncio.AbstractEventLoop, when: float, task: asyncio.Task[Any]) -> Alarm:
-        """Cancel `task` at the first tick at or after `when`."""
-        tick = int(when / TICK) + 1
-        slot = self._slots.get(tick)
-        if slot is None:
-            slot = self._slots[tick] = set()
-            loop.call_at(tick * TICK, self._fire, tick)
-        return Alarm(task, slot)
-
-    def _fire(self, tick: int) -> None:
-        for alarm in self._slots.pop(tick):
-            alarm.fired = True
-            alarm.task.cancel()
-
-
-class _Local(threading.local):
-    wheel: _Wheel | None = None
-
-
-_local = _Local()
-
-
-def _wheel(loop: asyncio.AbstractEventLoop) -> _Wheel:
-    # A thread runs one loop at a time; the wheel of an earlier loop lives on in its timers.
-    wheel = _local.wheel
-    if wheel is None or wheel.loop() is not loop:
-        wheel = _local.wheel = _Wheel(loop)
-    return wheel
+    def _fire(self) -> None:
+        if self._task.cancelling() <= self._cancelling:  # else somebody was faster: it is theirs
+            self._fired = True
+            self._task.cancel()
 
 
 def arm(seconds: float) -> Alarm:
-    """Cancel the running task after `seconds`, give or take a tick; for ``async with``.
-
-    Raises `RuntimeError` outside of a task.
-    """
-    loop = asyncio.get_running_loop()
-    return _wheel(loop).arm(loop, loop.time() + seconds, _task(loop))
+    """Cancel the running task after `seconds`. Raises `RuntimeError` outside of a task."""
+    return Alarm(asyncio.current_task() or no_task(), asyncio.get_running_loop(), seconds)
 
 
-def _task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[Any]:
-    task = asyncio.current_task(loop)
-    if task is None:
-        message = "a time limit needs a running asyncio task"
-        raise RuntimeError(message)
-    return task
-
-
-async def within(coroutine: Coroutine[Any, Any, Any], seconds: float, name: str) -> Any:
-    """Await `coroutine` for at most `seconds`, give or take a tick.
+async def within(awaitable: Awaitable[Any], seconds: float, name: str) -> Any:
+    """Await `awaitable` for at most `seconds`.
 
     Raises `CallTimeoutError` when the time is over. The caller's own cancellation stays what it
     is, and the task's count of cancellations is as before.
     """
-    began = time.monotonic()
+    alarm = arm(seconds)
     try:
-        awaited = coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    return await suspended(coroutine, awaited, seconds, began, name)
-
-
-async def suspended(
-    coroutine: Coroutine[Any, Any, Any], awaited: Any, seconds: float, began: float, name: str
-) -> Any:
-    """Go on with a coroutine that has suspended, yielding `awaited`.
-
-    It `began` at that monotonic time. Only now a timer is worth its cost.
-    """
-    loop = asyncio.get_running_loop()
-    # What the coroutine did before it suspended took real time, whatever clock the loop has.
-    left = seconds - (time.monotonic() - began)
-    try:
-        alarm = _wheel(loop).arm(loop, loop.time() + left, _task(loop))
-    except RuntimeError:
-        coroutine.close()
-        raise
-    try:
-        result = await _resume(coroutine, awaited)
+        result = await awaitable
     except asyncio.CancelledError as cancelled:
         if alarm.disarm():
             raise timed_out(name, seconds) from cancelled
@@ -138,19 +70,124 @@ async def suspended(
     return result
 
 
-@types.coroutine
-def _resume(coroutine: Any, awaited: Any) -> Generator[Any, Any, Any]:
-    """Take over a coroutine that has already yielded `awaited`."""
-    while True:
+Running = tuple[asyncio.Task[Any], float, int]
+"""Task, instant of its end, and how often others had asked to cancel it before."""
+
+
+class Watch:
+    """The running calls of one limit in one loop, oldest first.
+
+    A call enters itself into `calls`, asks to be `watched`, and takes itself out when it ends; if
+    it is no longer there, the limit has `expired`.
+    """
+
+    __slots__ = ("_fired", "calls", "loop", "now", "seconds", "timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, seconds: float) -> None:
+        self.loop: Any = _nobody if loop is None else weakref.ref(loop)
+        # The usual loop's clock is this function behind two frames of Python.
+        usual = loop is None or type(loop).time is asyncio.BaseEventLoop.time
+        self.now = time.monotonic if usual or loop is None else loop.time
+        self.seconds = seconds
+        self.calls: dict[object, Running] = {}
+        self.timer: asyncio.TimerHandle | None = None
+        self._fired: set[object] = set()
+
+    def watched(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Set the timer for a call that begins now, where none is set."""
+        self.timer = loop.call_later(self.seconds, self._fire, loop)
+
+    def expired(self, key: object, task: asyncio.Task[Any], cancelling: int) -> bool:
+        """End a call that is no longer in `calls`. True if the limit alone cancelled it."""
+        if key not in self._fired:
+            return False
+        self._fired.discard(key)
+        return task.uncancel() <= cancelling
+
+    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.timer = None
+        now = self.now()
+        due = []
+        for key, (_, end, _) in self.calls.items():
+            if end > now:
+                self.timer = loop.call_at(end, self._fire, loop)
+                break
+            due.append(key)
+        for key in due:
+            task, _, cancelling = self.calls.pop(key)
+            if task.cancelling() <= cancelling:  # else somebody was faster: it is theirs
+                self._fired.add(key)
+                task.cancel()
+
+
+def _nobody() -> None:
+    """The loop of the watch that stands where none was needed yet."""
+
+
+class Watches:
+    """The watches of one limit, one for each loop. `last` is that of the loop seen last."""
+
+    __slots__ = ("_all", "_seconds", "last")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._all: weakref.WeakKeyDictionary[Any, Watch] = weakref.WeakKeyDictionary()
+        self.last = Watch(None, seconds)
+
+    def find(self, loop: asyncio.AbstractEventLoop) -> Watch:
+        """The watch of `loop`. A loop runs in one thread, so nobody else makes it meanwhile."""
+        found = self._all.get(loop)
+        if found is None:
+            found = self._all[loop] = Watch(loop, self._seconds)
+        self.last = found
+        return found
+
+
+def limited(
+    line: Callable[..., Any], seconds: float, name: str, clipped: Callable[..., Any]
+) -> Callable[..., Any]:
+    """The straight line `line` under a limit of `seconds`.
+
+    Where a deadline already runs, or the library is switched off, `clipped` is called instead.
+    """
+    running, current_task, cancellation = (
+        asyncio.get_running_loop,
+        asyncio.current_task,
+        asyncio.CancelledError,
+    )
+    watches, deadline = Watches(seconds), current.get
+
+    async def limited(*args: Any, **kwargs: Any) -> Any:
+        if deadline() is not None or not hub.active:
+            return await clipped(*args, **kwargs)
+        loop = running()
+        watch = watches.last
+        if watch.loop() is not loop:
+            watch = watches.find(loop)
+        task = current_task(loop) or no_task()
+        cancelling = task.cancelling()
+        calls, key = watch.calls, object()
+        calls[key] = (task, watch.now() + seconds, cancelling)
+        if watch.timer is None:
+            watch.watched(loop)
         try:
-            yield awaited
-        except GeneratorExit:
-            coroutine.close()
+            result = await (line(*args, **kwargs) if kwargs else line(*args))
+        except cancellation as cancelled:
+            if calls.pop(key, None) is None and watch.expired(key, task, cancelling):
+                raise timed_out(name, seconds) from cancelled
             raise
-        except BaseException as error:  # noqa: BLE001  (it belongs to the coroutine)
-            try:
-                awaited = coroutine.throw(error)
-            except StopIteration as stop:
-                return stop.value
-        else:
-            return (yield from coroutine)
+        except BaseException:
+            if calls.pop(key, None) is None:
+                watch.expired(key, task, cancelling)
+            raise
+        if calls.pop(key, None) is None:
+            watch.expired(key, task, cancelling)
+        return result
+
+    return limited
+
+
+def no_task() -> asyncio.Task[Any]:
+    """Raise what a limit outside of a task is answered with."""
+    message = "a limit of time needs a running asyncio task"
+    raise RuntimeError(message)

@@ -69,9 +69,13 @@ class Guard(Target):
         """Names of its policies."""
         return self.names_inside(-1)
 
-    def swap(self, fn: Callable[..., Any] | None) -> None:
-        """Call `fn` in the middle instead of the original; `None` restores it."""
-        self.fn = self.original if fn is None else fn
+    def inject(self) -> None:
+        """Call the original with the faults that a test has set for its policies, if there are."""
+        fn = self.original
+        for name in dict.fromkeys(self.names) if hub.faults else ():
+            if name in hub.faults:
+                fn = hub.faults[name](fn)
+        self.fn = fn
 
     def names_inside(self, place: int) -> tuple[str, ...]:
         """Names of the policies inside the one at `place`."""
@@ -134,6 +138,7 @@ def guard(policies: tuple[Policy, ...], fn: Callable[P, R]) -> Callable[P, R]:
     wrapper = functools.wraps(fn)(line)
     setattr(wrapper, _MARKER, made)
     made.wrapper = weakref.ref(wrapper)
+    made.inject()
     hub.register_guard(made)
     return cast("Callable[P, R]", wrapper)
 
@@ -166,9 +171,7 @@ def call(
 ) -> Any:
     """Run `fn` once under `policies`, woven into `step`; an awaitable if it is async."""
     made = Guard(policies, fn)
-    for name in made.names if hub.faults else ():
-        if name in hub.faults:
-            made.swap(hub.faults[name](made.fn))
+    made.inject()
     made.step = step
     return outcome_of(made, args, kwargs, unwrapped=True)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 from resilient.clock import Clock, Duration, seconds, system_clock
 from resilient.core.inspection import label
@@ -16,8 +17,7 @@ from resilient.policies.match import whole
 __all__ = ["Alternative", "Stale", "alternative", "read", "stale", "value"]
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(msgspec.Struct, frozen=True):
     """A named answer: `fn`, called with the call's arguments, and what to say about it.
 
     `takes_error`: `fn` has a parameter ``error`` and is given the exception in it.
@@ -52,7 +52,7 @@ class Stale:
             answers[key] = entry
             while len(answers) > self._max_keys:
                 answers.pop(next(iter(answers)), None)
-        except (TypeError, RuntimeError, StopIteration):
+        except Exception:  # noqa: BLE001  (what cannot be hashed or compared has no memory)
             return
 
     def recall(
@@ -61,7 +61,7 @@ class Stale:
         """The answer and the wall-clock time when it was given, or `None`."""
         try:
             found = self._answers.get(_key(fn, args, kwargs))
-        except TypeError:
+        except Exception:  # noqa: BLE001  (what cannot be hashed or compared has no memory)
             return None
         if found is None:
             return None
@@ -105,7 +105,7 @@ def value(answer: object, *, source: str = "default") -> Alternative:
 
         fallback(value(12.5))
     """
-    return Alternative(lambda *_, **__: answer, source, Freshness.DEFAULT)
+    return Alternative(lambda *_, **__: answer, _source(source), Freshness.DEFAULT)
 
 
 def alternative(
@@ -120,9 +120,18 @@ def alternative(
 
         fallback(alternative(from_database, source="database", freshness=Freshness.STALE))
     """
-    if not callable(fn):
+    if not callable(cast("object", fn)):
         raise ConfigError("alternative", fn, "a function")
-    return Alternative(fn, source or label(fn), freshness, _takes_error(fn))
+    if not isinstance(cast("object", freshness), Freshness):
+        raise ConfigError("freshness", freshness, "a Freshness")
+    name = _name(fn) if source is None else _source(source)
+    return Alternative(fn, name, freshness, _takes_error(fn))
+
+
+def _source(source: object) -> str:
+    if not (isinstance(source, str) and source):
+        raise ConfigError("source", source, "a string that is not empty")
+    return source
 
 
 def read(given: object) -> Alternative | Stale:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from resilient.core.hub import hub
 from resilient.core.outcome import Outcome
 from resilient.core.threads import may_wait, pause
 from resilient.policies.retry_rules import GiveUp, Run
@@ -42,7 +43,7 @@ class Attempt:
         traceback: TracebackType | None,
     ) -> bool:
         """Decide whether another attempt follows."""
-        if error is None or not isinstance(error, Exception):
+        if error is None or not isinstance(error, Exception) or not hub.active:
             return False
         outcome: Outcome[Any] = Outcome(error=error)
         self.wait = self._retry.after(self._run, outcome)

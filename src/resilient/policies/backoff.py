@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import email.utils
 import random
 from collections.abc import Callable
 from typing import Any, cast
@@ -13,6 +12,8 @@ from resilient.errors import ConfigError
 from resilient.policies.match import positive
 
 __all__ = ["Wait", "asked_wait", "backoff", "waiter"]
+
+WAIT_ALLOWED = "seconds, a function (attempt, error) -> seconds, or a tenacity wait"
 
 Wait = Callable[[int, Exception], float]
 """A function of the number of the attempt that failed, and its error, giving seconds."""
@@ -66,8 +67,7 @@ def waiter(wait: Duration | Wait | None) -> Wait:
     try:
         fixed = seconds("wait", wait, zero=True)
     except ConfigError:
-        allowed = "seconds, a function (attempt, error) -> seconds, or a tenacity wait"
-        raise ConfigError("wait", wait, allowed) from None
+        raise ConfigError("wait", wait, WAIT_ALLOWED) from None
     return lambda _, __: fixed
 
 
@@ -106,12 +106,14 @@ def _hints(error: Exception) -> tuple[Any, Any]:
 
 def _until(asked: object, headers: Any, clock: Clock) -> float:
     """Seconds until an HTTP date; -1 if it is none."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  (seldom needed)
+
     try:
-        then = email.utils.parsedate_to_datetime(str(asked)).timestamp()
+        then = parsedate_to_datetime(str(asked)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return -1.0
     try:
-        now = email.utils.parsedate_to_datetime(headers.get("Date")).timestamp()
+        now = parsedate_to_datetime(headers.get("Date")).timestamp()
     except (TypeError, ValueError, AttributeError, OverflowError):
         now = clock.time()
     return max(0.0, then - now)

@@ -44,7 +44,7 @@ def _health(circuit: Circuit) -> CircuitHealth:
     with circuit.owner.lock:
         window = circuit.window
         counts = window.counts(now)
-        recorded = window.recorded + circuit.sequence
+        recorded = window.recorded
         age = window.age(now)
         p95 = None if circuit.latency is None else circuit.latency.quantile(0.95, now)
     error = circuit.last_error

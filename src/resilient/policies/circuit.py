@@ -34,6 +34,9 @@ from resilient.policies.window import Counts, Window
 __all__ = ["Circuit", "Owner", "Permit", "Saved", "Transition"]
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+_PLAIN = not FREE_THREADED
+_OPEN = "the circuit is open"
+_NEVER_ASKED = (None,)
 _COUNTING = (CLOSED, CircuitState.METRICS_ONLY)
 
 
@@ -115,40 +118,56 @@ class Circuit:
 
     # Admission
 
-    def refusal(self) -> CircuitOpenError | None:
-        """The rejection while this circuit is surely open; `None` if a call might be admitted."""
-        refusal = self._refusal()
-        if refusal is not None and hub.bus.wants(CallRejected):
-            _announce(refusal)
-        return refusal
+    def refuse(self) -> None:
+        """Raise the rejection if this circuit is surely open."""
+        # Raised here, where no local holds it: its traceback would hold the local in turn. The
+        # commonest case is spelled out, because a refusal must cost little more than its error.
+        owner = self.owner
+        if (
+            self.state is OPEN
+            and owner.active
+            and _PLAIN
+            and not hub.bus.wanted(CallRejected, _NEVER_ASKED)
+        ):
+            left = self.until - owner.clock.monotonic()
+            if left > 0:
+                self.rejected += 1
+                raise CircuitOpenError(owner.rules.name, left, _OPEN, self.error)
+        left = self._closed_for()
+        if left > 0:
+            raise self._refusal(left)
 
-    def _refusal(self) -> CircuitOpenError | None:
+    def _closed_for(self) -> float:
+        """Seconds for which every call is refused without a look at anything else."""
         owner = self.owner
         if self.state is OPEN and owner.active:
-            left = self.until - owner.clock.monotonic()
-            if left <= 0:
-                return None
-            return self._refuse(left, "the circuit is open", self.error)
+            return self.until - owner.clock.monotonic()
         if self.state is CircuitState.FORCED_OPEN and owner.active:
-            return self._refuse(None, "the circuit is forced open", None)
-        return None
+            return math.inf
+        return 0.0
 
-    def _refuse(self, left: float | None, reason: str, error: Any) -> CircuitOpenError:
+    def _refusal(self, left: float, reason: str | None = None) -> CircuitOpenError:
         if FREE_THREADED:
             with self.owner.lock:
                 self.rejected += 1
         else:
             self.rejected += 1
-        return CircuitOpenError(self.owner.rules.name, left, reason, error)
+        name = self.owner.rules.name
+        after = None if left == math.inf else left
+        if reason is None:
+            reason = "the circuit is forced open" if after is None else _OPEN
+        if hub.bus.wants(CallRejected):
+            hub.bus.publish(CallRejected(name=name, reason=reason, retry_after=after))
+        return CircuitOpenError(name, after, reason, self.error)
 
     def admit(self) -> Permit | CircuitOpenError:
         """Admit a call, or say why not. Never waits."""
         live = self.live
         if live is not None:
             return Permit(self, live, self.owner.clock.monotonic())
-        refusal = self.refusal()
-        if refusal is not None:
-            return refusal
+        left = self._closed_for()
+        if left > 0:
+            return self._refusal(left)
         owner = self.owner
         now = owner.clock.monotonic()
         if not owner.active or self.state is CircuitState.DISABLED:
@@ -160,22 +179,23 @@ class Circuit:
             admitted = self._admit(now)
         if change is not None:
             owner.tell(self, change)
-        if isinstance(admitted, CircuitOpenError) and hub.bus.wants(CallRejected):
-            _announce(admitted)
-        return admitted
+        if isinstance(admitted, Permit):
+            return admitted
+        return self._refusal(*admitted)
 
-    def _admit(self, now: float) -> Permit | CircuitOpenError:
+    def _admit(self, now: float) -> Permit | tuple[float, str | None]:
+        """A permit, or for how long and why there is none."""
         if self.state in _COUNTING:
             return Permit(self, self.window, now)
         if self.trials is None:
             # Opened, forced open or disabled between the first look and the lock.
-            return self._refusal() or Permit(self, None, now)
+            left = self._closed_for()
+            return (left, None) if left > 0 else Permit(self, None, now)
         permit = Permit(self, self.trials, now)
         wait = self.trials.admit(permit, now)
         if wait is None:
             return permit
-        reason = "the circuit is half open and every trial place is taken"
-        return self._refuse(wait, reason, self.error)
+        return wait, "the circuit is half open and every trial place is taken"
 
     def permit(self, window: Window, started: float) -> Permit:
         """The permit of a call that the straight line admitted."""
@@ -194,7 +214,7 @@ class Circuit:
             return
         with self.owner.lock:
             if era is self.trials and self.trials is not None:
-                self.ignored += ignored
+                self.ignored += ignored and permit in self.trials
                 self.trials.give_back(permit)
             elif era is self.window and self.state in _COUNTING:
                 self.ignored += ignored
@@ -328,9 +348,11 @@ class Circuit:
         return self.owner.active and self.state in _COUNTING
 
     def after_fork(self) -> None:
-        """Trial places that nobody holds."""
+        """A new era: what the parent had begun is none of the child's calls."""
         if self.trials is not None:
             self.trials = self.owner.rules.new_trials()
+        self._renew(self.window.copy())
+        self.align(self.owner.clock.monotonic())
 
     # Plain data
 
@@ -365,9 +387,3 @@ class Saved(NamedTuple):
         if state is HALF_OPEN or not math.isfinite(left):
             raise ValueError(data)
         return cls(state, float(left), openings)
-
-
-def _announce(refusal: CircuitOpenError) -> None:
-    hub.bus.publish(
-        CallRejected(name=refusal.name, reason=refusal.reason, retry_after=refusal.retry_after)
-    )

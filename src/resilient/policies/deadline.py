@@ -54,6 +54,9 @@ class Deadline(Policy):
 
     def __enter__(self) -> None:
         """Begin a block that is told what is left. Raises `DeadlineExceededError`."""
+        if not hub.active:
+            self._blocks.push(None)
+            return
         if remaining() == 0:
             raise no_time(_NAME)
         self._blocks.push(begin(self.clock, self.seconds))
@@ -73,10 +76,14 @@ class Deadline(Policy):
         """Begin a block that is also cancelled. Raises `DeadlineExceededError`."""
         from resilient.core.timer import arm  # noqa: PLC0415  (only async programs load asyncio)
 
+        if not hub.active:
+            self._blocks.push(None)
+            return
         if remaining() == 0:
             raise no_time(_NAME)
         token = begin(self.clock, self.seconds)
-        self._blocks.push((token, arm(remaining() or 0.0)))
+        left = remaining() or 0.0
+        self._blocks.push((token, left, arm(left)))
 
     async def __aexit__(
         self,
@@ -90,10 +97,10 @@ class Deadline(Policy):
         held = self._blocks.pop(_NAME, error)
         if held is None:
             return
-        token, alarm = held
+        token, left, alarm = held
         end(token)
         if alarm.disarm() and isinstance(error, asyncio.CancelledError):
-            raise timed_out(_NAME, self.seconds) from error
+            raise timed_out(_NAME, left) from error
 
 
 def _nothing(held: object) -> None:
@@ -116,20 +123,24 @@ def _bounded(policy: Deadline, line: Line) -> Line:
 
 
 def _bounded_async(policy: Deadline, line: Line) -> Line:
-    from resilient.core.timer import within  # noqa: PLC0415  (only async programs load asyncio)
+    from resilient.core.timer import limited, within  # noqa: PLC0415  (loads asyncio)
 
-    async def bounded(*args: Any, **kwargs: Any) -> Any:
-        if not hub.active:
-            return await line(*args, **kwargs)
-        if remaining() == 0:
-            raise no_time(_NAME)
+    async def informed(*args: Any, **kwargs: Any) -> Any:
         token = begin(policy.clock, policy.seconds)
         try:
-            return await within(line(*args, **kwargs), remaining() or 0.0, _NAME)
+            return await line(*args, **kwargs)
         finally:
             end(token)
 
-    return bounded
+    async def clipped(*args: Any, **kwargs: Any) -> Any:
+        if not hub.active:
+            return await line(*args, **kwargs)
+        left = min(remaining() or 0.0, policy.seconds)
+        if left <= 0:
+            raise no_time(_NAME)
+        return await within(informed(*args, **kwargs), left, _NAME)
+
+    return limited(informed, policy.seconds, _NAME, clipped)
 
 
 def deadline(limit: Duration, *, clock: Clock | None = None) -> Deadline:

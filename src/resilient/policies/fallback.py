@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from resilient.clock import system_clock
 from resilient.core.copies import brief
 from resilient.core.effects import Call, Flow, Guarded, Reply, Step
 from resilient.core.hub import hub
-from resilient.core.inspection import label
+from resilient.core.inspection import gives_coroutine, label
 from resilient.core.notes import chain
 from resilient.core.outcome import Freshness, Outcome
 from resilient.core.policy import Line, Policy
@@ -36,11 +35,7 @@ class Fallback(Policy):
     def check(self, fn: Callable[..., Any], is_async: bool) -> None:  # noqa: FBT001
         """Refuse an async alternative under a ``def``."""
         for each in self._alternatives:
-            if (
-                isinstance(each, Alternative)
-                and inspect.iscoroutinefunction(each.fn)
-                and not is_async
-            ):
+            if isinstance(each, Alternative) and gives_coroutine(each.fn) and not is_async:
                 message = (
                     f"{label(fn)} is a def, so its alternative {each.source} cannot be async; "
                     "make the alternative a def, or the function async"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from resilient.core.gate import COMPLETED
 from resilient.core.outcome import Outcome
@@ -22,8 +23,7 @@ class Verdict(Enum):
     IGNORED = "ignored"
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(msgspec.Struct, frozen=True):
     """`ignore` wins over `on`; an exception outside `on` is a success: the dependency answered."""
 
     on: Matcher

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from resilient.core.policy import Policy
 from resilient.policies.circuit_breaker import CircuitBreaker
@@ -17,8 +18,7 @@ __all__ = ["Finding", "findings"]
 _LOW_RATE = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One harmful order. `rule` is a short name, `message` says what happens and what to do."""
 
     rule: str

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from resilient.core.policy import Policy, Protector
 from resilient.errors import ConfigError
-from resilient.policies.lint import Finding, findings
+
+if TYPE_CHECKING:
+    from resilient.policies.lint import Finding
 
 __all__ = ["Pipeline", "describe_layers", "pipeline"]
 
@@ -38,6 +40,8 @@ class Pipeline(Protector):
             for finding in charging.lint():
                 print(finding.rule, finding.message)
         """
+        from resilient.policies.lint import findings  # noqa: PLC0415  (seldom needed)
+
         return findings(self._policies)
 
 

@@ -145,9 +145,9 @@ def _text(outcome: Outcome[Any]) -> str:
 
 def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
     *,
-    on: Catch,
+    on: Catch | Callable[[Any], bool],
     attempts: int | None = None,
-    wait: Duration | Wait | None = None,
+    wait: Duration | Wait | Callable[[Any], float] | None = None,
     stop: Any = None,
     max_delay: Duration | None = None,
     retry_after: Callable[[Exception], float | None] | None = None,

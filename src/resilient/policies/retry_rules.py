@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from resilient.clock import Clock
 from resilient.core.deadline import remaining
 from resilient.core.serial import serial
 from resilient.errors import ConfigError, Rejected
-from resilient.policies.backoff import Wait, asked_wait, waiter
-from resilient.policies.match import Catch, catches, matcher
+from resilient.policies.backoff import WAIT_ALLOWED, Wait, asked_wait, waiter
+from resilient.policies.match import catches, matcher
 
 __all__ = ["GiveUp", "RetryRules", "Run", "Strategy", "stopper", "strategy", "wait_strategy"]
 
@@ -32,8 +33,7 @@ class Run:
         self.waits: list[float] = []
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """Why there is no further attempt. `matched` is false for an error that is none of ours."""
 
     reason: str
@@ -49,8 +49,7 @@ Stop = Callable[[Run, Exception | None, float], bool]
 Delay = Callable[[Run, Exception | None, Any], float]
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRules:
+class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
     """A retry's settings as decisions; checked by `resilient.retry`, which explains them."""
 
     again: Strategy
@@ -130,6 +129,8 @@ def strategy(on: Any, on_result: Callable[[Any], bool] | None) -> tuple[Strategy
             return wanted or foreign(run, error, value, 0.0)
 
         return ask, judged
+    if bridge is not None and (bridge.is_wait(on) or bridge.is_stop(on)):
+        raise ConfigError("on", on, "exception classes, a predicate, or a tenacity retry strategy")
     matches = matcher("on", on)
 
     def again(run: Run, error: Exception | None, value: object) -> bool:
@@ -161,6 +162,10 @@ def wait_strategy(wait: Any) -> Delay:
     if bridge is not None and bridge.is_wait(wait):
         foreign = _foreign(bridge, wait)
         return lambda run, error, value: float(foreign(run, error, value, 0.0))
+    if isinstance(wait, type) or (
+        bridge is not None and (bridge.is_stop(wait) or bridge.is_strategy(wait))
+    ):
+        raise ConfigError("wait", wait, WAIT_ALLOWED)
     ours: Wait = waiter(wait)
     return lambda run, error, _: float(ours(run.attempts, error or _NO_ERROR))
 
@@ -188,6 +193,6 @@ def _foreign(bridge: Any, strategy: Callable[[Any], Any]) -> Callable[..., Any]:
     return ask
 
 
-def names_rejections(on: Catch) -> bool:
+def names_rejections(on: object) -> bool:
     """Whether `on` names a rejection, so that rejections are retried at all."""
     return catches(on, Rejected)

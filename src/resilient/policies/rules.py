@@ -6,7 +6,8 @@ import math
 import random
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from resilient.policies.trials import Trials
 from resilient.policies.window import Counts, CountWindow, TimeWindow, Window
@@ -17,8 +18,7 @@ FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 """On a free-threaded build an increment is no longer atomic, so every count takes the lock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """A breaker's settings as decisions; checked by `resilient.breaker`, which explains them."""
 
     name: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from resilient.core.gate import Gate
 from resilient.events import CircuitState
@@ -23,8 +24,7 @@ _WORST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerMetrics:
+class BreakerMetrics(msgspec.Struct, frozen=True):
     """What a breaker has counted.
 
     Over the window: `calls`, `successes`, `failures`, `slow` (which may overlap with the two

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from resilient.clock import Duration, seconds
@@ -57,7 +56,7 @@ class Timeout(Policy):
         return outcome
 
     def wrap(self, line: Line, guard: Guarded) -> Line:
-        """The straight line: a timer, armed only if the call suspends."""
+        """The straight line."""
         make = _timed_async if guard.is_async else _timed_thread
         return make(self, line, guard.label)
 
@@ -72,26 +71,17 @@ class Timeout(Policy):
 
 
 def _timed_async(policy: Timeout, line: Line, name: str) -> Line:
-    from resilient.core.timer import suspended  # noqa: PLC0415  (only async programs load asyncio)
+    from resilient.core.timer import limited, within  # noqa: PLC0415  (loads asyncio)
 
-    seconds = policy.seconds
-    deadline = current.get
-
-    async def timed(*args: Any, **kwargs: Any) -> Any:
+    async def clipped(*args: Any, **kwargs: Any) -> Any:
         if not hub.active:
             return await line(*args, **kwargs)
-        limit = seconds if deadline() is None else policy.limit()
+        limit = policy.limit()
         if limit <= 0:
             raise no_time(policy.title)
-        coroutine = line(*args, **kwargs)
-        began = monotonic()
-        try:
-            awaited = coroutine.send(None)
-        except StopIteration as stop:
-            return stop.value
-        return await suspended(coroutine, awaited, limit, began, name)
+        return await within(line(*args, **kwargs), limit, name)
 
-    return timed
+    return limited(line, policy.seconds, name, clipped)
 
 
 def _timed_thread(policy: Timeout, line: Line, name: str) -> Line:
@@ -109,7 +99,7 @@ def _timed_thread(policy: Timeout, line: Line, name: str) -> Line:
 def timeout(limit: Duration, *, thread: bool = False) -> Timeout:
     """End each call that takes longer than `limit` seconds with `CallTimeoutError`.
 
-    An ``async def`` is cancelled within 20 ms of the limit. A ``def`` cannot be interrupted:
+    An ``async def`` is cancelled when the time is over. A ``def`` cannot be interrupted:
     decorating one is a `TypeError` unless `thread` is true; then it runs on a worker thread of its
     own, the caller stops waiting for it, and the thread lives on until the function returns.
     Within a `deadline` the limit is what is left of it, if that is less; when nothing is left, the

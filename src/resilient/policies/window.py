@@ -11,8 +11,9 @@ import math
 from array import array
 from collections import deque
 from copy import copy
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from resilient.policies.match import whole
 
@@ -30,8 +31,7 @@ class Counts(NamedTuple):
     slow: int
 
 
-@dataclass(frozen=True, slots=True)
-class LastCalls:
+class LastCalls(msgspec.Struct, frozen=True):
     """A window over the last `number` outcomes; see `calls`."""
 
     number: int

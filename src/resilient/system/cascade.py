@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from resilient.system.score import FAILED, Contribution
+from resilient.system.score import FAILED, IMPAIRED, Contribution
 
 __all__ = ["Cascade", "Onsets", "name_cascade"]
 
@@ -33,9 +33,16 @@ class Onsets:
         self.since: dict[str, float] = {}
 
     def update(self, rows: Iterable[Contribution], now: float) -> None:
-        """Note who fails at `now`; forget who does not."""
-        failed = [row.name for row in rows if row.health is not None and row.health < FAILED]
-        self.since = {name: self.since.get(name, now) for name in failed}
+        """Note who fails at `now`; forget who is well again.
+
+        A trial call of a half-open circuit is no recovery: if it fails, the failure is the old one.
+        """
+        known = {row.name: row.health for row in rows if row.health is not None}
+        self.since = {
+            name: self.since.get(name, now)
+            for name, health in known.items()
+            if health < (IMPAIRED if name in self.since else FAILED)
+        }
 
 
 def name_cascade(

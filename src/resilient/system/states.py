@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from resilient.errors import ConfigError
@@ -79,8 +78,7 @@ class SystemState(Enum):
 _MODES = dict(zip(SystemState, [mode for mode in Mode for _ in range(2)], strict=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModeChange(Event):
+class ModeChange(Event, frozen=True, kw_only=True):
     """The mode went from `old` to `new`.
 
     Fields: `name`, that of the mode; `at`, the wall-clock time of the change in seconds; `score`,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from enum import Enum
 from typing import Any
 
@@ -48,9 +47,9 @@ def enable_logs(severity: Severity | str = Severity.INFO, *, logger: Any = None)
 def write(logger: Any, event: Event) -> None:
     """Write one event: its kind as the message, its name as ``policy``, its fields as they are."""
     details = {
-        field.name: _plain(getattr(event, field.name))
-        for field in fields(event)
-        if field.name not in {"name", "at"}
+        field: _plain(getattr(event, field))
+        for field in event.__struct_fields__
+        if field not in {"name", "at"}
     }
     method = getattr(logger.bind(policy=event.name), event.severity.value)
     method(_words(type(event).__name__), **{k: v for k, v in details.items() if v is not None})

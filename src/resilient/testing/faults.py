@@ -228,33 +228,17 @@ class Faults:
         if name not in self._faults:
             fault = self._faults[name] = Fault(name)
             hub.faults[name] = fault.around
-            # In the instance's dictionary it goes before the method, until `undo` takes it out.
-            vars(hub)["register_guard"] = self._register
-            self._swap_all()
+            self._inject()
         return self._faults[name]
 
     def undo(self) -> None:
         """Put everything back as it was, and release what hangs."""
-        vars(hub).pop("register_guard", None)
         for name, fault in self._faults.items():
             hub.faults.pop(name, None)
             fault.clear()
-        self._swap_all()
+        self._inject()
         self._faults.clear()
 
-    def _register(self, guard: Any) -> None:
-        """Let a function that is protected only now obey the faults that are set."""
-        type(hub).register_guard(hub, guard)
-        self._swap(guard)
-
-    def _swap_all(self) -> None:
+    def _inject(self) -> None:
         for guard in hub.guards():
-            self._swap(guard)
-
-    def _swap(self, guard: Any) -> None:
-        """Give a guarded function the faults at its policies' names, each once."""
-        fn = guard.original
-        for name in dict.fromkeys(guard.names):
-            if name in hub.faults:
-                fn = hub.faults[name](fn)
-        guard.swap(None if fn is guard.original else fn)
+            guard.inject()
