@@ -10,11 +10,11 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from resilient.errors import ConfigError
 
-__all__ = ["Clock", "Duration", "SystemClock", "seconds", "system_clock"]
+__all__ = ["Clock", "Duration", "SystemClock", "chosen", "seconds", "system_clock"]
 
 Duration = float | timedelta
 """Seconds, or a `datetime.timedelta`."""
@@ -94,6 +94,17 @@ class SystemClock:
 
 system_clock = SystemClock()
 """The clock of every policy that was given none."""
+
+
+def chosen(clock: Clock | None) -> Clock:
+    """`clock`, or the system's if there is none.
+
+    Example::
+
+        chosen(None).monotonic()
+    """
+    # A cast, because type checkers take functions in attributes for methods yet to be bound.
+    return cast("Clock", system_clock) if clock is None else clock
 
 
 def seconds(setting: str, value: Duration, *, zero: bool = False) -> float:

@@ -147,14 +147,16 @@ class DeadlineExceededError(_TimeError, Rejected):
     Example::
 
         with resilient.deadline(0.5):
-            charge(42)      # raises DeadlineExceededError if nothing is left of the 0.5 s
+            charge(42)
+            ship(42)    # raises DeadlineExceededError if it has a timeout, and nothing is left
     """
 
 
 class CallTimeoutError(_TimeError):
     """The call started and did not finish in time; it is also a `TimeoutError`.
 
-    Arguments, in order: the name of the limit that fired, and its length in seconds.
+    Arguments, in order: the name of the function that was limited, or ``deadline``, and the length
+    of the limit in seconds.
 
     Example::
 
@@ -164,7 +166,7 @@ class CallTimeoutError(_TimeError):
 
     @property
     def name(self) -> str:
-        """Name of the limit that fired."""
+        """Name of the function that was limited, or ``deadline``."""
         return str(self._field(0))
 
     @property
@@ -185,7 +187,7 @@ class ConfigError(ResilientError, ValueError):
     Example::
 
         breaker("payments", failure_threshold=0)
-        # ConfigError: failure_threshold=0: allowed is a whole number >= 1, or None (from code)
+        # ConfigError: failure_threshold=0: allowed is a whole number >= 1 (from code)
     """
 
     @property

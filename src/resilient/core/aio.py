@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from resilient.clock import system_clock
+from resilient.clock import chosen
 from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line
@@ -109,7 +109,7 @@ def _plain(segment: Segment) -> Line:
 
 def _gated(segment: Segment) -> Line:
     target, fixed, find = segment.target, segment.gauge, segment.find
-    clock, final, marked = segment.clock or system_clock, segment.final, segment.marked
+    clock, final, marked = chosen(segment.clock), segment.final, segment.marked
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         mark = serial.value if marked else 0

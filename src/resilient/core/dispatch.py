@@ -104,7 +104,7 @@ class Listener:
                 result = self.fn(item)
                 if inspect.iscoroutine(result) and self._await(result):
                     return
-            except Exception:  # noqa: BLE001  (a listener may raise anything; it is logged)
+            except BaseException:  # noqa: BLE001  (a worker is nobody's main thread: sys.exit() too)
                 self._failed()
         self._delivered()
 

@@ -49,12 +49,12 @@ class Gate(Policy):
             permit = self.admit(*call.args, **call.kwargs)
             if isinstance(permit, Rejected):
                 return Outcome(error=permit)
-        outcome = None
+        outcome: Outcome[Any] | None = None
         try:
             outcome = yield from inner(call)
+            return outcome
         finally:
             self.settle(permit, outcome)
-        return outcome
 
     def permit(self) -> PermitManager:
         """A single-use context manager that may be left by another task or thread.
@@ -123,7 +123,7 @@ class Gate(Policy):
 
     def _stack(self) -> HeldPermits:
         # Made on first need; setdefault, because two threads may need it at once.
-        return self._held or self.__dict__.setdefault("_held", HeldPermits(self._abandon))
+        return self._held or vars(self).setdefault("_held", HeldPermits(self._abandon))
 
     def __enter__(self) -> None:
         """Enter a block. Raises `Rejected`."""

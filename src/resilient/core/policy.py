@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from resilient.clock import Clock, system_clock
+from resilient.clock import Clock, chosen
 from resilient.core.effects import Call, Flow, Guarded, Step
 
 __all__ = ["Gauge", "Line", "Meter", "Policy", "Protector"]
@@ -111,7 +111,7 @@ class Policy(Protector):
     """Whether it must know when a call began, even one that succeeds at once."""
     marks = False
     """Whether it must know which errors were given up on before the call began."""
-    clock: Clock = system_clock
+    clock: Clock = chosen(None)
     """What it measures with."""
 
     @abstractmethod

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any, cast
 
-from resilient.clock import Clock, system_clock
+from resilient.clock import Clock, chosen
 from resilient.core.dispatch import running_loop
 from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
 from resilient.core.inspection import refuse_coroutine
@@ -161,7 +161,7 @@ def _plain(segment: Segment) -> Line:
 
 def _gated(segment: Segment) -> Line:
     target, fixed, find = segment.target, segment.gauge, segment.find
-    clock, final, coroutine = segment.clock or system_clock, segment.final, CoroutineType
+    clock, final, coroutine = chosen(segment.clock), segment.final, CoroutineType
     marked = segment.marked
 
     def guarded(*args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from resilient.clock import Clock, Duration, seconds, system_clock
+from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.inspection import label
 from resilient.core.outcome import Freshness
 from resilient.errors import ConfigError
@@ -92,7 +92,7 @@ def stale(
     return Stale(
         None if max_age is None else seconds("max_age", max_age),
         whole("max_keys", max_keys),
-        system_clock if clock is None else clock,
+        chosen(clock),
     )
 
 

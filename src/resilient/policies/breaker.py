@@ -7,7 +7,7 @@ from typing import Any
 
 import pybreaker
 
-from resilient.clock import Clock, Duration, seconds, system_clock
+from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
 from resilient.policies.circuit_breaker import CircuitBreaker
@@ -135,7 +135,7 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
     return CircuitBreaker(
         rules,
         Judge(matcher("on", on), matcher("ignore", ignore), failure_result, retry_after),
-        clock=system_clock if clock is None else clock,
+        clock=chosen(clock),
         bridge=None if bridge.idle else bridge,
         key=key,
         max_keys=whole("max_keys", max_keys),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-from resilient.clock import Clock, Duration, seconds, system_clock
+from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.deadline import begin, end, remaining
 from resilient.core.effects import Call, Flow, Guarded, Step, Within
 from resilient.core.held import HeldPermits
@@ -158,4 +158,4 @@ def deadline(limit: Duration, *, clock: Clock | None = None) -> Deadline:
         async with deadline(2):
             await client.get(url, timeout=resilient.remaining())
     """
-    return Deadline(seconds("deadline", limit), system_clock if clock is None else clock)
+    return Deadline(seconds("deadline", limit), chosen(clock))

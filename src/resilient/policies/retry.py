@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from resilient.clock import Clock, Duration, seconds, system_clock
+from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.copies import brief
 from resilient.core.effects import Call, Flow, Sleep, Step
 from resilient.core.hub import hub
@@ -204,7 +204,7 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
         names_rejections=names_rejections(on),
         retry_exhausted=bool(retry_exhausted),
         retry_after=retry_after,
-        clock=system_clock if clock is None else clock,
+        clock=chosen(clock),
     )
     return Retry(rules, judges_results=judged, timed=timed, before_sleep=before_sleep)
 

@@ -116,7 +116,8 @@ def _edges(engine: Engine) -> Iterator[str]:
     mode, settings = engine.steady.mode, engine.settings
     returns = (settings.return_normal, settings.return_degraded)
     score = engine.steady.smoothed * 100
-    back = dict(zip((Mode.DEGRADED, Mode.EMERGENCY), returns, strict=True)).get(mode)
+    edges: dict[Mode, float] = dict(zip((Mode.DEGRADED, Mode.EMERGENCY), returns, strict=True))
+    back = edges.get(mode)
     if back is not None and score < back:
         better = Mode.NORMAL if mode is Mode.DEGRADED else Mode.DEGRADED
         yield f"{better.name} needs a score of {back:g}; it is {score:.1f}"

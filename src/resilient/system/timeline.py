@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from resilient.clock import Clock, system_clock
+from resilient.clock import Clock, chosen
 
 __all__ = ["Timeline"]
 
@@ -23,7 +23,7 @@ class Timeline:
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self.clock: Clock = system_clock if clock is None else clock
+        self.clock: Clock = chosen(clock)
         self._lock = threading.Lock()
         source = self.clock.monotonic
         self._base = (source, -source())
