@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["AsyncAttempts", "Attempt", "attempts_sync"]
 
 
+class _Block:
+    label = "a block"
+
+
+_BLOCK = _Block()
+
+
 class Attempt:
     """One attempt at a block. `number` counts from 1.
 
@@ -57,7 +64,7 @@ class Attempt:
 
 def attempts_sync(retry: Retry) -> Iterator[Attempt]:
     """The attempts of one block on a thread."""
-    run = retry.begin("a block")
+    run = retry.begin(_BLOCK)
     while True:
         attempt = Attempt(retry, run, can_wait=may_wait(retry.clock))
         yield attempt
@@ -73,7 +80,7 @@ class AsyncAttempts:
 
     def __init__(self, retry: Retry) -> None:
         self._retry = retry
-        self._run = retry.begin("a block")
+        self._run = retry.begin(_BLOCK)
         self._last: Attempt | None = None
 
     def __aiter__(self) -> AsyncIterator[Attempt]:

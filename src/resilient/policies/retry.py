@@ -21,6 +21,7 @@ from resilient.policies.backoff import Wait
 from resilient.policies.match import Catch, whole
 from resilient.policies.retry_rules import (
     GiveUp,
+    Labelled,
     RetryRules,
     Run,
     names_rejections,
@@ -58,7 +59,7 @@ class Retry(Policy):
     def flow(self, call: Call, inner: Step, place: int) -> Flow:
         """Attempt, decide, wait, attempt again."""
         del place
-        run = self.begin(call.guard.label, call)
+        run = self.begin(call.guard, call)
         while True:
             outcome = yield from inner(call)
             wait = self.after(run, outcome)
@@ -68,13 +69,13 @@ class Retry(Policy):
                 self.give_up(run, outcome, GiveUp(_BLOCKED))
                 return outcome
 
-    def begin(self, label: str, call: Call | None = None) -> Run:
+    def begin(self, of: Labelled, call: Call | None = None) -> Run:
         """Start the record of a retried call; one that began on the straight line began then."""
         if call is not None and call.first is not None:
             if call.began is None:
-                return Run(label, call.mark, 0.0, measured=False)
-            return Run(label, call.mark, call.began)
-        return Run(label, serial.value, self.clock.monotonic())
+                return Run(of, call.mark, 0.0, measured=False)
+            return Run(of, call.mark, call.began)
+        return Run(of, serial.value, self.clock.monotonic())
 
     def after(self, run: Run, outcome: Outcome[Any]) -> float | None:
         """Seconds to wait before the next attempt; `None` if `outcome` is the last word."""
@@ -101,11 +102,11 @@ class Retry(Policy):
             serial.stamp(error)
             waits = ", ".join(f"{wait:.3g}" for wait in run.waits) or "none"
             times = "once" if run.attempts == 1 else f"{run.attempts} times"
-            note(error, f"{run.label} was tried {times} (waits in s: {waits}); {why.reason}")
+            note(error, f"{run.of.label} was tried {times} (waits in s: {waits}); {why.reason}")
         if hub.bus.wants(RetryGaveUp):
             hub.bus.publish(
                 RetryGaveUp(
-                    name=run.label,
+                    name=run.of.label,
                     attempts=run.attempts,
                     seconds=self.clock.monotonic() - run.began if run.measured else None,
                     reason=why.reason,
@@ -130,7 +131,7 @@ class Retry(Policy):
         if self._before_sleep is None and not hub.bus.wants(RetryScheduled):
             return
         event = RetryScheduled(
-            name=run.label, attempt=run.attempts, wait=wait, error=_text(outcome)
+            name=run.of.label, attempt=run.attempts, wait=wait, error=_text(outcome)
         )
         hub.bus.publish(event)
         if self._before_sleep is not None:

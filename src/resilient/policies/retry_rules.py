@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,16 +15,34 @@ from resilient.errors import ConfigError, Rejected
 from resilient.policies.backoff import WAIT_ALLOWED, Wait, asked_wait, waiter
 from resilient.policies.match import catches, matcher
 
-__all__ = ["GiveUp", "RetryRules", "Run", "Strategy", "stopper", "strategy", "wait_strategy"]
+__all__ = [
+    "GiveUp",
+    "Labelled",
+    "RetryRules",
+    "Run",
+    "Strategy",
+    "stopper",
+    "strategy",
+    "wait_strategy",
+]
+
+
+class Labelled(Protocol):
+    """What is retried: a guarded function, or a block."""
+
+    @property
+    def label(self) -> str:
+        """Its name in messages and events."""
+        ...
 
 
 class Run:
     """One retried call so far. `began` is when it began, or if not `measured`, when it failed."""
 
-    __slots__ = ("attempts", "began", "label", "mark", "measured", "now", "waits")
+    __slots__ = ("attempts", "began", "mark", "measured", "now", "of", "waits")
 
-    def __init__(self, label: str, mark: int, began: float, *, measured: bool = True) -> None:
-        self.label = label
+    def __init__(self, of: Labelled, mark: int, began: float, *, measured: bool = True) -> None:
+        self.of = of
         self.mark = mark
         self.began = began
         self.measured = measured
