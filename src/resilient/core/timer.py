@@ -40,9 +40,9 @@ class Alarm:
         return self._fired and self._task.uncancel() <= self._cancelling
 
     def _fire(self) -> None:
-        if self._task.cancelling() <= self._cancelling:  # else somebody was faster: it is theirs
-            self._fired = True
-            self._task.cancel()
+        # Always, even if others cancel the task too: the count tells whose it was.
+        self._fired = True
+        self._task.cancel()
 
 
 def arm(seconds: float) -> Alarm:
@@ -70,8 +70,8 @@ async def within(awaitable: Awaitable[Any], seconds: float, name: str) -> Any:
     return result
 
 
-Running = tuple[asyncio.Task[Any], float, int]
-"""Task, instant of its end, and how often others had asked to cancel it before."""
+Running = tuple[asyncio.Task[Any], float]
+"""A task, and the instant at which its limit ends."""
 
 
 class Watch:
@@ -108,16 +108,15 @@ class Watch:
         self.timer = None
         now = self.now()
         due = []
-        for key, (_, end, _) in self.calls.items():
+        for key, (_, end) in self.calls.items():
             if end > now:
                 self.timer = loop.call_at(end, self._fire, loop)
                 break
             due.append(key)
         for key in due:
-            task, _, cancelling = self.calls.pop(key)
-            if task.cancelling() <= cancelling:  # else somebody was faster: it is theirs
-                self._fired.add(key)
-                task.cancel()
+            # Always, even if others cancel the task too: the count tells whose it was.
+            self._fired.add(key)
+            self.calls.pop(key)[0].cancel()
 
 
 def _nobody() -> None:
@@ -167,7 +166,7 @@ def limited(
         task = current_task(loop) or no_task()
         cancelling = task.cancelling()
         calls, key = watch.calls, object()
-        calls[key] = (task, watch.now() + seconds, cancelling)
+        calls[key] = (task, watch.now() + seconds)
         if watch.timer is None:
             watch.watched(loop)
         try:
