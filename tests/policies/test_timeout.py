@@ -188,8 +188,8 @@ def test_each_call_has_its_own_time(way: Way) -> None:
 # What it costs
 
 
-def test_what_does_not_suspend_arms_no_timer() -> None:
-    """A call that answers at once needs nothing of the loop; one that suspends needs one timer."""
+def test_calls_of_one_limit_share_a_timer() -> None:
+    """200 calls at once and 200 one after the other, suspending or not: one timer serves them."""
 
     async def at_once() -> None:
         pass
@@ -197,24 +197,14 @@ def test_what_does_not_suspend_arms_no_timer() -> None:
     async def suspends() -> None:
         await asyncio.sleep(0)
 
-    async def calls(fn: Fn) -> None:
-        for way in WAYS.values():
-            await way(timeout(1), fn)
+    async def main(fn: Fn) -> None:
+        guarded = timeout(1)(fn)
+        await asyncio.gather(*(guarded() for _ in range(200)))
+        for _ in range(200):
+            await guarded()
 
-    assert counted(calls(at_once)) == 0
-    assert counted(calls(suspends)) == 1
-
-
-def test_calls_share_timers() -> None:
-    """200 calls at one instant arm one timer, and leave none behind that keeps them alive."""
-
-    async def suspends() -> None:
-        await asyncio.sleep(0)
-
-    async def main() -> None:
-        await asyncio.gather(*(timeout(1)(suspends)() for _ in range(200)))
-
-    assert counted(main()) == 1
+    assert counted(main(at_once)) <= 1
+    assert counted(main(suspends)) == 1
 
 
 # Cancellation
@@ -412,6 +402,50 @@ def test_an_inner_timeout_can_be_handled_within_the_outer_limit(way: Way) -> Non
 
     run(main(), clock)
     assert 3 - ROUNDING <= clock.monotonic() <= 3 + TICK + ROUNDING
+
+
+@every_way
+@pytest.mark.parametrize("inside", [asyncio.timeout, deadline])
+@pytest.mark.parametrize("others", [0.9, 1.0, 1.5])
+def test_a_limit_is_not_lost_in_a_crowd(way: Way, inside: Any, others: float) -> None:
+    """After a hiccup of the loop several are due at once; who handles the inner one ends, too."""
+    clock = ManualClock()
+
+    async def carries_on() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with inside(others):
+                await forever()
+        with contextlib.suppress(CallTimeoutError):
+            await timeout(others)(forever)()
+        await forever()
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(0.5, clock.advance, 10)
+        task = asyncio.ensure_future(way(timeout(1), carries_on))
+        await asyncio.wait([task], timeout=100)
+        assert task.done()
+        assert isinstance(task.exception(), CallTimeoutError)
+
+    run(main(), clock)
+
+
+@every_way
+def test_a_limit_outlasts_a_swallowed_cancellation(way: Way) -> None:
+    """A function that ignores its caller's cancellation is still ended by its limit."""
+    clock = ManualClock()
+
+    async def ignores() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await forever()
+        await forever()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(way(timeout(1), ignores))
+        asyncio.get_running_loop().call_later(0.5, task.cancel)
+        await asyncio.wait([task], timeout=50)
+        assert task.done()
+
+    run(main(), clock)
 
 
 @every_way
