@@ -13,7 +13,7 @@ import pytest
 import resilient
 from resilient.core.dispatch import Dispatcher
 
-WAIT = 30.0
+WAIT = 10.0
 """Seconds until a test that hangs is given up."""
 
 
@@ -60,6 +60,8 @@ def test_each_listener_gets_everything_in_order(dispatcher: Dispatcher) -> None:
     assert dispatcher.flush(WAIT)
     assert seen == [list(range(200))] * 5
     assert [(listener.dropped, listener.errors) for listener in listeners] == [(0, 0)] * 5
+    for listener in listeners:
+        listener.cancel()
 
 
 def test_offers_of_many_threads_are_all_delivered(dispatcher: Dispatcher) -> None:
@@ -151,6 +153,7 @@ def test_what_a_listener_raises_is_logged_and_counted(
         assert dispatcher.flush(WAIT)
     assert seen == others == list(range(6))
     assert (listener.errors, other.errors) == (3, 0)
+    listener.cancel()
     records = [record for record in caplog.records if record.name == "resilient"]
     assert len(records) == 3
     assert all(record.exc_info for record in records)
