@@ -216,8 +216,6 @@ class Bus:
     """Who wants to know of which type of event.
 
     ``wants(CallRejected)`` is one dictionary look-up, so an event that nobody wants is never made.
-    ``wanted(CallRejected, default)`` is that look-up itself: an empty tuple if nobody wants it, and
-    the default if nobody has asked yet.
 
     Example::
 
@@ -230,7 +228,6 @@ class Bus:
         self._lock = threading.Lock()
         self._taps: list[tuple[type[Event], Receiver]] = []
         self._table: dict[type[Event], tuple[Receiver, ...]] = {}
-        self.wanted = self._table.get
 
     def tap(self, event_type: type[Event], receive: Receiver) -> Callable[[], None]:
         """Call `receive` at once, on the publisher's thread, for each event of that type.
@@ -268,7 +265,6 @@ class Bus:
     def _forget(self) -> None:
         # A new table: whoever fills the old one meanwhile fills what nobody reads any more.
         self._table = {}
-        self.wanted = self._table.get
 
     def _receivers(self, event_type: type[Event]) -> tuple[Receiver, ...]:
         table = self._table

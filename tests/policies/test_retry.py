@@ -287,27 +287,22 @@ def test_a_reused_error_is_judged_afresh(run: Runner) -> None:
         assert len(error.__notes__) == 2
 
 
-def test_another_call_giving_up_is_no_business_of_this_one() -> None:
-    """A thread that gives up on the very object we are about to raise does not stop our retry."""
+def test_what_others_gave_up_on_before_is_no_business_of_this_call() -> None:
+    """Threads that gave up on the very object we raise, before we began, do not stop our retry."""
     error = ConnectionError()
 
-    def another_gives_up() -> None:
+    def others_give_up() -> None:
         with pytest.raises(ConnectionError):
             retry(on=ConnectionError, attempts=1).call(Script(error))
 
-    @retry(on=ConnectionError, wait=0)
-    def fails() -> None:
-        calls.append(1)
-        thread = threading.Thread(target=another_gives_up)
+    for _ in range(200):
+        thread = threading.Thread(target=others_give_up)
         thread.start()
         thread.join()
-        raise error
-
-    for _ in range(200):
-        calls: list[int] = []
+        script = Script(error)
         with pytest.raises(ConnectionError):
-            fails()
-        assert len(calls) == 3
+            retry(on=ConnectionError, wait=0).call(script)
+        assert script.count == 3
         assert len(our_notes(error)) == 1
 
 

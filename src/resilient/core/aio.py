@@ -116,8 +116,9 @@ def _gated(segment: Segment) -> Line:
         gauge = fixed or find(*args, **kwargs)
         live = gauge.live
         if live is None:
-            if final:
-                gauge.refuse()
+            left = gauge.barred - clock.monotonic()
+            if final and left > 0:
+                raise gauge.refused(left)
             return await run(segment.step, segment.call(args, kwargs, mark))
         read = clock.monotonic
         started = read()

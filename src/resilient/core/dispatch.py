@@ -204,9 +204,7 @@ class Dispatcher:
         if self._waiting:
             self.changed.notify_all()
         elif not self._closing:
-            thread = threading.Thread(target=self._work, name="resilient-dispatcher", daemon=True)
-            self._threads.add(thread)
-            thread.start()
+            self._start_worker()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything offered was delivered; False if `timeout` seconds passed first."""
@@ -247,6 +245,11 @@ class Dispatcher:
         for listener in list(self._listeners):
             listener.after_fork()
 
+    def _start_worker(self) -> None:
+        thread = threading.Thread(target=self._work, name="resilient-dispatcher", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
     def _work(self) -> None:
         me = threading.current_thread()
         while (listener := self._next(me)) is not None:
@@ -262,7 +265,11 @@ class Dispatcher:
                 patience = self._patience()
                 if self._ready and patience <= 0:
                     self._busy[me] = time.monotonic()
-                    return self._ready.popleft()
+                    listener = self._ready.popleft()
+                    if self._ready and not self._waiting:
+                        # Somebody must watch over this one, in case it hangs.
+                        self._start_worker()
+                    return listener
                 self._waiting += 1
                 told = self.changed.wait(patience if self._ready else IDLE)
                 self._waiting -= 1

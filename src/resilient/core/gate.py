@@ -35,7 +35,7 @@ class Gate(Policy):
     _held: HeldPermits | None = None
 
     @abstractmethod
-    def admit(self, *args: Any, **kwargs: Any) -> Any:
+    def admit(self, /, *args: Any, **kwargs: Any) -> Any:
         """A permit for a call with these arguments, or a new `Rejected`, which is not raised."""
 
     @abstractmethod

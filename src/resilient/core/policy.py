@@ -30,16 +30,20 @@ class Meter(Protocol):
 
 
 class Gauge(Protocol):
-    """A gate whose admission is free while `live` is not `None`."""
+    """A gate whose admission is free while `live` is not `None`.
+
+    `barred` is the instant until which it refuses every call.
+    """
 
     live: Any
+    barred: float
 
     def passed(self, meter: Any, started: float, ended: float, /) -> None:
         """Record a success that the straight line may not count by itself."""
         ...
 
-    def refuse(self) -> None:
-        """Raise the rejection that a call would meet now, if that is certain."""
+    def refused(self, left: float, /) -> Exception:
+        """Count a rejection that holds for `left` more seconds, and make its error."""
         ...
 
     def permit(self, meter: Any, started: float, /) -> object:
@@ -132,7 +136,7 @@ class Policy(Protector):
         """A gate's gauge; `None` if it depends on the call's arguments."""
         return None
 
-    def find(self, *args: Any, **kwargs: Any) -> Gauge:
+    def find(self, /, *args: Any, **kwargs: Any) -> Gauge:
         """The gauge for a call with these arguments."""
         raise LookupError(args, kwargs)
 

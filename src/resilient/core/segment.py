@@ -24,7 +24,7 @@ class Target:
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
 
-    def invoke(self, *args: Any, **kwargs: Any) -> Any:
+    def invoke(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it."""
         return self.fn(*args, **kwargs)
 
@@ -40,16 +40,18 @@ class _FreeMeter:
 class FreeGauge:
     """The gauge where no gate is but somebody needs to know when a call began."""
 
-    __slots__ = ("live",)
+    __slots__ = ("barred", "live")
 
     def __init__(self) -> None:
         self.live = _FreeMeter()
+        self.barred = -math.inf
 
     def passed(self, meter: Any, started: float, ended: float, /) -> None:
         """Nothing counts here."""
 
-    def refuse(self) -> None:
+    def refused(self, left: float, /) -> Exception:
         """Nothing is refused here."""
+        return RuntimeError(left)
 
     def permit(self, meter: Any, started: float, /) -> None:
         """Nothing is held here."""

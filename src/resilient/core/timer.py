@@ -81,21 +81,23 @@ class Watch:
     it is no longer there, the limit has `expired`.
     """
 
-    __slots__ = ("_fired", "calls", "loop", "now", "seconds", "timer")
+    __slots__ = ("_fired", "calls", "loop", "now", "seconds", "timed")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, seconds: float) -> None:
         self.loop: Any = _nobody if loop is None else weakref.ref(loop)
         # The usual loop's clock is this function behind two frames of Python.
         usual = loop is None or type(loop).time is asyncio.BaseEventLoop.time
-        self.now = time.monotonic if usual or loop is None else loop.time
+        self.now = time.monotonic if usual else self._loop_time
         self.seconds = seconds
         self.calls: dict[object, Running] = {}
-        self.timer: asyncio.TimerHandle | None = None
+        # Only whether a timer is set: its handle belongs to the loop, and would keep it alive.
+        self.timed = False
         self._fired: set[object] = set()
 
     def watched(self, loop: asyncio.AbstractEventLoop) -> None:
         """Set the timer for a call that begins now, where none is set."""
-        self.timer = loop.call_later(self.seconds, self._fire, loop)
+        self.timed = True
+        loop.call_later(self.seconds, self._fire, loop)
 
     def expired(self, key: object, task: asyncio.Task[Any], cancelling: int) -> bool:
         """End a call that is no longer in `calls`. True if the limit alone cancelled it."""
@@ -105,18 +107,23 @@ class Watch:
         return task.uncancel() <= cancelling
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.timer = None
+        self.timed = False
         now = self.now()
         due = []
         for key, (_, end) in self.calls.items():
             if end > now:
-                self.timer = loop.call_at(end, self._fire, loop)
+                self.timed = True
+                loop.call_at(end, self._fire, loop)
                 break
             due.append(key)
         for key in due:
             # Always, even if others cancel the task too: the count tells whose it was.
             self._fired.add(key)
             self.calls.pop(key)[0].cancel()
+
+    def _loop_time(self) -> float:
+        seconds: float = self.loop().time()
+        return seconds
 
 
 def _nobody() -> None:
@@ -167,7 +174,7 @@ def limited(
         cancelling = task.cancelling()
         calls, key = watch.calls, object()
         calls[key] = (task, watch.now() + seconds)
-        if watch.timer is None:
+        if not watch.timed:
             watch.watched(loop)
         try:
             result = await (line(*args, **kwargs) if kwargs else line(*args))

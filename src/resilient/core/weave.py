@@ -20,7 +20,7 @@ from resilient.clock import system_clock
 from resilient.core import threads
 from resilient.core.effects import Call, Flow, Invoke, Step
 from resilient.core.hub import hub
-from resilient.core.inspection import is_async_callable, label
+from resilient.core.inspection import is_async_callable, label, refuse_coroutine
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line, Policy
 from resilient.core.segment import FreeGauge, Segment, Target
@@ -219,8 +219,21 @@ def _compile(made: Guard, policies: Sequence[Policy], start: int = 0) -> tuple[L
 def _limited(made: Guard, policies: Sequence[Policy], start: int) -> tuple[Line, Step]:
     """Compile a limiter of time and what is inside it."""
     limiter, rest = policies[0], policies[1:]
-    line, inner = _compile(made, rest, start + 1) if rest else (made.invoke, _invoke)
+    line, inner = _compile(made, rest, start + 1) if rest else (_innermost(made), _invoke)
     return limiter.wrap(line, made), weave([limiter], inner, start)
+
+
+def _innermost(made: Guard) -> Line:
+    """What a limiter around nothing else calls."""
+    if made.is_async:
+        return made.invoke
+
+    def invoke(*args: Any, **kwargs: Any) -> Any:
+        result = made.fn(*args, **kwargs)
+        refuse_coroutine(made.original, result)
+        return result
+
+    return invoke
 
 
 def _segment_end(policies: Sequence[Policy]) -> int:

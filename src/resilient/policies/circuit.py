@@ -34,9 +34,6 @@ from resilient.policies.window import Counts, Window
 __all__ = ["Circuit", "Owner", "Permit", "Saved", "Transition"]
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
-_PLAIN = not FREE_THREADED
-_OPEN = "the circuit is open"
-_NEVER_ASKED = (None,)
 _COUNTING = (CLOSED, CircuitState.METRICS_ONLY)
 
 
@@ -73,11 +70,13 @@ class Permit:
 class Circuit:
     """One circuit of a breaker.
 
-    `live` is the window while the straight line may count into it, else `None`; it is the gauge
-    of the breaker (see `resilient.core.policy.Gauge`).
+    `live` is the window while the straight line may count into it, else `None`; `barred` is the
+    instant until which every call is refused. It is the gauge of the breaker (see
+    `resilient.core.policy.Gauge`).
     """
 
     __slots__ = (
+        "barred",
         "error",
         "ignored",
         "key",
@@ -103,6 +102,7 @@ class Circuit:
         self.state = CLOSED
         self.window: Window = owner.rules.new_window(now)
         self.live: Window | None = None
+        self.barred = -math.inf
         self.latency: Latency | None = None
         self.trials: Trials | None = None
         self.streak = 0
@@ -118,35 +118,8 @@ class Circuit:
 
     # Admission
 
-    def refuse(self) -> None:
-        """Raise the rejection if this circuit is surely open."""
-        # Raised here, where no local holds it: its traceback would hold the local in turn. The
-        # commonest case is spelled out, because a refusal must cost little more than its error.
-        owner = self.owner
-        if (
-            self.state is OPEN
-            and owner.active
-            and _PLAIN
-            and not hub.bus.wanted(CallRejected, _NEVER_ASKED)
-        ):
-            left = self.until - owner.clock.monotonic()
-            if left > 0:
-                self.rejected += 1
-                raise CircuitOpenError(owner.rules.name, left, _OPEN, self.error)
-        left = self._closed_for()
-        if left > 0:
-            raise self._refusal(left)
-
-    def _closed_for(self) -> float:
-        """Seconds for which every call is refused without a look at anything else."""
-        owner = self.owner
-        if self.state is OPEN and owner.active:
-            return self.until - owner.clock.monotonic()
-        if self.state is CircuitState.FORCED_OPEN and owner.active:
-            return math.inf
-        return 0.0
-
-    def _refusal(self, left: float, reason: str | None = None) -> CircuitOpenError:
+    def refused(self, left: float, reason: str | None = None) -> CircuitOpenError:
+        """Count a rejection that holds for `left` more seconds, and make its error."""
         if FREE_THREADED:
             with self.owner.lock:
                 self.rejected += 1
@@ -155,7 +128,7 @@ class Circuit:
         name = self.owner.rules.name
         after = None if left == math.inf else left
         if reason is None:
-            reason = "the circuit is forced open" if after is None else _OPEN
+            reason = "the circuit is forced open" if after is None else "the circuit is open"
         if hub.bus.wants(CallRejected):
             hub.bus.publish(CallRejected(name=name, reason=reason, retry_after=after))
         return CircuitOpenError(name, after, reason, self.error)
@@ -165,11 +138,10 @@ class Circuit:
         live = self.live
         if live is not None:
             return Permit(self, live, self.owner.clock.monotonic())
-        left = self._closed_for()
-        if left > 0:
-            return self._refusal(left)
         owner = self.owner
         now = owner.clock.monotonic()
+        if self.barred > now:
+            return self.refused(self.barred - now)
         if not owner.active or self.state is CircuitState.DISABLED:
             return Permit(self, None, now)
         change = None
@@ -181,7 +153,7 @@ class Circuit:
             owner.tell(self, change)
         if isinstance(admitted, Permit):
             return admitted
-        return self._refusal(*admitted)
+        return self.refused(*admitted)
 
     def _admit(self, now: float) -> Permit | tuple[float, str | None]:
         """A permit, or for how long and why there is none."""
@@ -189,8 +161,7 @@ class Circuit:
             return Permit(self, self.window, now)
         if self.trials is None:
             # Opened, forced open or disabled between the first look and the lock.
-            left = self._closed_for()
-            return (left, None) if left > 0 else Permit(self, None, now)
+            return (self.barred - now, None) if self.barred > now else Permit(self, None, now)
         permit = Permit(self, self.trials, now)
         wait = self.trials.admit(permit, now)
         if wait is None:
@@ -337,6 +308,8 @@ class Circuit:
         owner, window = self.owner, self.window
         window.limit = -math.inf if self.latency is not None else owner.rules.slow_limit
         self.live = window if self._counting() and owner.rules.straight else None
+        until = {OPEN: self.until, CircuitState.FORCED_OPEN: math.inf}.get(self.state, -math.inf)
+        self.barred = until if owner.active else -math.inf
         self._set_edge(window.counts(now))
 
     def _set_edge(self, counts: Counts) -> None:

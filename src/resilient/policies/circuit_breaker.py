@@ -91,7 +91,7 @@ class CircuitBreaker(Switchboard):
 
     # The policy
 
-    def admit(self, *args: Any, **kwargs: Any) -> Permit | Rejected:
+    def admit(self, /, *args: Any, **kwargs: Any) -> Permit | Rejected:
         """A permit, or a new `CircuitOpenError`, which is not raised."""
         self._refresh()
         return self.find(*args, **kwargs).admit()
@@ -134,7 +134,7 @@ class CircuitBreaker(Switchboard):
         """The only circuit of a breaker without a key."""
         return self._circuit
 
-    def find(self, *args: Any, **kwargs: Any) -> Circuit:
+    def find(self, /, *args: Any, **kwargs: Any) -> Circuit:
         """The circuit for a call with these arguments."""
         if self._circuit is not None:
             return self._circuit
@@ -327,7 +327,7 @@ class KeyedCircuit(Switchboard):
         """The one."""
         return (self._circuit,)
 
-    def admit(self, *args: Any, **kwargs: Any) -> Permit | Rejected:
+    def admit(self, /, *args: Any, **kwargs: Any) -> Permit | Rejected:
         """A permit, or a new `CircuitOpenError`, which is not raised."""
         del args, kwargs
         return self._circuit.admit()

@@ -50,7 +50,9 @@ class KeyedStore(Generic[V]):
         now = self._clock.monotonic()
         self._make_room(now)
         made = self.values.setdefault(key, self._make(key))
-        self._line[key] = (self._used(made), now)
+        # The call that makes a key is no further use of it: else a flood of keys that are used once
+        # would drive out those in use.
+        self._line[key] = (self._used(made) + 1, now)
         return made
 
     def _make_room(self, now: float) -> None:
@@ -67,7 +69,8 @@ class KeyedStore(Generic[V]):
                 return
             self._line.pop(key, None)
             value = self.values.get(key)
-            if value is not None and self._used(value) != used and looks > -self._most:
-                self._line[key] = (self._used(value), now)
+            now_used = 0 if value is None else self._used(value)
+            if now_used not in (used, used - 1) and looks > -self._most:
+                self._line[key] = (now_used, now)
             else:
                 self.values.pop(key, None)

@@ -80,6 +80,6 @@ def positive(
     allowed = f"a number {least}" + ("" if most == float("inf") else f" and <= {most:g}")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(setting, value, allowed)
-    if not 0 <= value <= most or (value == 0 and not zero):
+    if not 0 <= value <= most or value == float("inf") or (value == 0 and not zero):
         raise ConfigError(setting, value, allowed)
     return float(value)
