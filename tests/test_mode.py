@@ -171,7 +171,8 @@ def test_no_mode_named_means_the_default_one(mode: SystemOperationMode, clock: H
         assert hub.swap_mode(mode) is None
         source.says(0.0)
         mode.evaluate()
-        assert mode.explain().contributions[0].health == 0.0
+        rows = {row.name: row for row in mode.explain().contributions}
+        assert rows["db"].health == 0.0
         assert default_mode() is mode
     finally:
         hub.swap_mode(before)

@@ -49,9 +49,11 @@ def test_a_circle_of_dependencies_is_survived() -> None:
     assert set(chain({"a": 0.0, "b": 1.0}, a=("b",), b=("a",))) == {"a", "b"}
 
 
-@pytest.mark.parametrize(("health", "failed"), [(0.39, True), (0.40, False), (None, False)])
-def test_onset_is_when_health_fell_below_failed(health: float | None, failed: bool) -> None:  # noqa: FBT001
-    """The onset is kept while the component fails, and forgotten when it does not."""
+@pytest.mark.parametrize(
+    ("health", "failed"), [(0.39, True), (0.5, True), (0.69, True), (0.70, False), (None, False)]
+)
+def test_the_onset_is_kept_until_the_component_is_well(health: float | None, failed: bool) -> None:  # noqa: FBT001
+    """A trial call of a half-open circuit (0.5) is no recovery: who failed first stays first."""
     onsets = Onsets()
     row = Contribution("db", 1.0, Criticality.LOW, Standing.KNOWN, 0.0)
     onsets.update([row], 5.0)
