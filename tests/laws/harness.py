@@ -114,7 +114,8 @@ def _method(gate: Any, fn: Fn) -> Fn:
         def ask(self, token: object) -> Any:
             return fn(token)
 
-    return Client().ask
+    run: Fn = Client().ask
+    return run
 
 
 def _static(gate: Any, fn: Fn) -> Fn:
@@ -200,7 +201,8 @@ def _async_method(gate: Any, fn: AsyncFn) -> AsyncFn:
         async def ask(self, token: object) -> Any:
             return await fn(token)
 
-    return Client().ask
+    run: AsyncFn = Client().ask
+    return run
 
 
 def _async_outcome(gate: Any, fn: AsyncFn) -> AsyncFn:

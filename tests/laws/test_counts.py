@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -63,10 +64,8 @@ def test_eight_threads_and_every_call_counts(window: Any) -> None:
 
     def work(_index: int) -> None:
         for number in range(CALLS):
-            try:
+            with suppress(BrokenError, HarmlessError):
                 fn(number)
-            except (BrokenError, HarmlessError):
-                pass
 
     in_threads(work)
     per_thousand = THREADS * CALLS // 1000
@@ -151,7 +150,7 @@ def test_two_failures_at_once_open_once() -> None:
 
 def test_one_breaker_for_threads_and_several_loops() -> None:
     """Functions, coroutines and blocks, on threads and on a loop in each: one exact count."""
-    gate = breaker("shared", failure_threshold=None, window=3600)
+    gate: Any = breaker("shared", failure_threshold=None, window=3600)
     each = 200
 
     @gate
@@ -166,7 +165,7 @@ def test_one_breaker_for_threads_and_several_loops() -> None:
     async def all_ways() -> None:
         for _ in range(each):
             await suspending()
-            await gate.call(suspending.__wrapped__)  # type: ignore[attr-defined]  # set by wraps
+            await gate.call(suspending.__wrapped__)
             async with gate:
                 await asyncio.sleep(0)
             with gate:

@@ -28,6 +28,7 @@ class Hanging:
         self.release = threading.Event()
 
     def __call__(self, *_args: object, **_kwargs: object) -> None:
+        """Hang."""
         self.entered.set()
         self.release.wait(GUARD)
 
@@ -157,15 +158,19 @@ class Watcher(pybreaker.CircuitBreakerListener):
         self.act = act
 
     def before_call(self, cb: Any, func: Any, *args: Any, **kwargs: Any) -> None:
+        """Act."""
         self.act("before_call")
 
     def success(self, cb: Any) -> None:
+        """Act."""
         self.act("success")
 
     def failure(self, cb: Any, exc: BaseException) -> None:
+        """Act."""
         self.act("failure")
 
     def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
+        """Act."""
         self.act(new_state.name)
 
 
@@ -232,7 +237,7 @@ def test_a_listener_may_use_the_breaker() -> None:
         if event.new is CircuitState.OPEN:
             assert gate.metrics.failures == 2
             gate.reset()
-            gate.call(lambda: done.set())
+            gate.call(done.set)
 
     with subscribed(listen):
         for _ in range(2):
@@ -274,7 +279,7 @@ class Key:
         return self is other
 
 
-def test_no_user_code_under_a_lock() -> None:
+def test_no_user_code_under_a_lock() -> None:  # noqa: C901  (one scene, several callbacks)
     """While any callback runs, another thread may use the same breaker."""
     clock = ManualClock()
     looks = 0

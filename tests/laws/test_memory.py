@@ -84,7 +84,7 @@ def test_policies_and_functions_die() -> None:
 
 def test_stacks_of_blocks_are_empty_when_they_are_left() -> None:
     """A thousand tasks and a hundred threads later."""
-    gate = breaker("b", failure_threshold=None, clock=ManualClock())
+    gate: Any = breaker("b", failure_threshold=None, clock=ManualClock())
 
     async def block() -> None:
         async with gate:

@@ -109,7 +109,7 @@ def assert_ended(ending: Ending, run: Callable[[], Any]) -> None:
 
 @each_ending
 def test_a_trial_call_gives_its_place_back(ending: Ending) -> None:
-    """Success, failure, ignored, cancelled, interrupted, rejected further in: no place stays out."""
+    """Success, failure, ignored, cancelled, interrupted, rejected inside: no place stays out."""
     for surface, keyed in CASES:
         gate, clock = make(keyed=keyed)
         half_open(gate, clock)
@@ -285,7 +285,8 @@ def test_a_judge_that_raises(surface: str, setting: str) -> None:
             raise errors.pop()
         return False
 
-    gate, clock = make(**{setting: broken})
+    chosen: dict[str, Any] = {setting: broken}
+    gate, clock = make(**chosen)
     half_open(gate, clock)
     fn = ends(ENDINGS[0] if setting == "failure_result" else ENDINGS[1])
     if setting == "failure_result" and surface in BLOCKS:

@@ -38,6 +38,7 @@ class HandClock(ManualClock):
     """Sleeping on it is an await that a test resumes by hand."""
 
     async def sleep_async(self, seconds: float, /) -> None:
+        """Move on, and suspend."""
         self.advance(seconds)
         await pause()
 
@@ -129,6 +130,11 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 }
 
 
+def made_error(how: str) -> BaseException:
+    """A new error of that kind."""
+    return ERRORS[how]()
+
+
 class Step(NamedTuple):
     """First `wait` seconds pass; then a call for `token`, whose attempts end as `ends` say."""
 
@@ -200,10 +206,10 @@ class World:
         self.seen.append(("called", token, how, self.clock.monotonic()))
         self.clock.advance(seconds)
         if how in ERRORS:
-            raise ERRORS[how]()
+            raise made_error(how)
         return how
 
-    def note(self, value: object = None, error: BaseException | None = None) -> None:
+    def note(self, value: Any = None, error: BaseException | None = None) -> None:
         """What the caller got, and what the policies say now."""
         if isinstance(value, resilient.Outcome):
             value, error = value.value, value.error
@@ -291,7 +297,7 @@ def limited(names: list[str], way: str, script: list[Step]) -> list[object]:
     world = World(names, way, clock)
     limit = timeout(0.75)
     if way == SWITCHED_OFF:
-        limit.straight = limit.limiter = False  # type: ignore[misc]  # of this object only
+        limit.straight = limit.limiter = False
     world.policies.append(limit)
 
     async def dependency(token: object) -> str:
@@ -300,7 +306,7 @@ def limited(names: list[str], way: str, script: list[Step]) -> list[object]:
         if how in {"cancelled", "Ctrl-C"}:
             how = "good"  # they would end the loop's own run
         if how in ERRORS:
-            raise ERRORS[how]()
+            raise made_error(how)
         return how
 
     async def play() -> None:

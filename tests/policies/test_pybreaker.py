@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pybreaker
 import pytest
@@ -61,7 +62,7 @@ class ToldEverything(Told):
 
 
 def test_the_error_is_theirs_too() -> None:
-    """`except pybreaker.CircuitBreakerError` catches our rejection; and other code's is not ours."""
+    """`except pybreaker.CircuitBreakerError` catches our rejection; another's is not ours."""
     gate = breaker("b", failure_threshold=1, clock=ManualClock())
     fail(gate)
     with pytest.raises(pybreaker.CircuitBreakerError) as refusal:
@@ -108,11 +109,12 @@ def test_listeners_of_each_call(surface: str) -> None:
     """One that overrides `before_call` or `success` is told of each call, by every surface."""
     listener = ToldEverything()
     gate = breaker("b", listeners=[listener], clock=ManualClock())
-    run: Callable[[int], int] = {
-        "decorator": lambda: gate(abs),
-        "call": lambda: lambda x: gate.call(abs, x),
-        "pipeline": lambda: resilient.pipeline(resilient.point("p"), gate)(abs),
-    }[surface]()
+    runs: dict[str, Callable[[int], int]] = {
+        "decorator": gate(abs),
+        "call": partial(cast("Any", gate).call, abs),
+        "pipeline": resilient.pipeline(resilient.point("p"), gate)(abs),
+    }
+    run = runs[surface]
     assert run(-1) == 1
     delivered()
     assert listener.words == [("before", gate, abs, (-1,)), ("success", gate)]
