@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -91,6 +94,31 @@ def test_an_empty_store_of_one() -> None:
     for key in "abcabc":
         assert kept.get(key).key == key
         assert len(kept.values) == 1
+
+
+def test_a_storm_of_threads_leaves_nobody_out_of_line() -> None:
+    """Whoever is kept can be found again when room is needed."""
+    kept, clock = store(most=10)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311  (a script, not a secret)
+        for _ in range(1000):
+            kept.get(chance.randrange(20)).uses += chance.random() < 0.5
+            clock.advance(0.01)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert kept.values.keys() <= kept._line.keys()
+    kept.get("one more")
+    assert len(kept.values) <= 10
 
 
 def test_a_key_that_cannot_be_hashed() -> None:
