@@ -7,6 +7,8 @@ when the call was cancelled, interrupted, rejected further in, or never ran.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -69,43 +71,37 @@ class Gate(Policy):
 
     def enter(self) -> Any:
         """Admit a block and let an injected fault fail it. Raises `Rejected`."""
-        permit = self.admit()
-        if isinstance(permit, Rejected):
-            try:
-                raise permit
-            finally:
-                del permit  # its traceback holds this frame
-        fault = hub.faults.get(self.name) if hub.faults else None
+        permit, fault = self._admitted()
         if fault is not None:
-            try:
+            with self._settling(permit):
                 fault(_nothing)()
-            except Exception as error:
-                self.settle(permit, Outcome(error=error))
-                raise
-            except BaseException:
-                self.settle(permit, None)
-                raise
         return permit
 
     async def enter_async(self) -> Any:
         """As `enter`, for ``async with``."""
+        permit, fault = self._admitted()
+        if fault is not None:
+            with self._settling(permit):
+                await fault(_nothing_async)()
+        return permit
+
+    def _admitted(self) -> tuple[Any, Callable[..., Any] | None]:
         permit = self.admit()
         if isinstance(permit, Rejected):
             try:
                 raise permit
             finally:
                 del permit  # its traceback holds this frame
-        fault = hub.faults.get(self.name) if hub.faults else None
-        if fault is not None:
-            try:
-                await fault(_nothing_async)()
-            except Exception as error:
-                self.settle(permit, Outcome(error=error))
-                raise
-            except BaseException:
-                self.settle(permit, None)
-                raise
-        return permit
+        return permit, hub.faults.get(self.name) if hub.faults else None
+
+    @contextmanager
+    def _settling(self, permit: Any) -> Iterator[None]:
+        """Settle a block that a fault has ended before it began."""
+        try:
+            yield
+        except BaseException as error:
+            self.leave(permit, error)
+            raise
 
     def leave(self, permit: Any, error: BaseException | None) -> None:
         """Settle a block that ended with `error`."""
