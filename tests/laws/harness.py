@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+import time
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
@@ -262,3 +265,40 @@ def history() -> Iterator[list[Any]]:
         yield seen
     finally:
         remove()
+
+
+# Threads
+
+
+def restless(frame: types.FrameType, event: str, _: object) -> Any:
+    """A trace function that lets another thread run before each line of a policy."""
+    if event == "line":
+        time.sleep(0)
+    return restless if "policies" in frame.f_code.co_filename else None
+
+
+def in_threads(work: Callable[[int], None], number: int = 8, *, traced: bool = False) -> None:
+    """Run `work` on threads at once; the first error is raised.
+
+    If `traced`, threads take turns at every line of the library's decisions.
+    """
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(number)
+
+    def run(index: int) -> None:
+        barrier.wait()
+        sys.settrace(restless if traced else None)
+        try:
+            work(index)
+        except BaseException as error:  # noqa: BLE001  (raised below)
+            errors.append(error)
+        finally:
+            sys.settrace(None)
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

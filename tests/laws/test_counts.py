@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 import resilient
 from resilient import CircuitState, breaker, calls
 from resilient.testing import ManualClock
-from tests.laws.harness import BrokenError, HarmlessError
+from tests.laws.harness import BrokenError, HarmlessError, in_threads
 
 THREADS = 8
 CALLS = 100_000
@@ -27,27 +27,6 @@ def _often() -> Iterator[None]:
     sys.setswitchinterval(5e-5)
     yield
     sys.setswitchinterval(interval)
-
-
-def in_threads(work: Callable[[int], None], number: int = THREADS) -> None:
-    """Run `work` on threads at once; the first error is raised."""
-    errors: list[BaseException] = []
-    barrier = threading.Barrier(number)
-
-    def run(index: int) -> None:
-        barrier.wait()
-        try:
-            work(index)
-        except BaseException as error:  # noqa: BLE001  (raised below)
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.mark.parametrize("window", [3600, calls(10**7)], ids=["time", "count"])
@@ -124,9 +103,32 @@ def test_counts_are_exact_while_the_circuit_opens_and_closes() -> None:
     assert gate.metrics.transitions > 2
 
 
+@pytest.mark.parametrize("window", [1e9, calls(10**6)], ids=["time", "count"])
+def test_failures_are_counted_as_exactly_as_successes(window: Any) -> None:
+    """Every second call fails, and threads take turns at every line."""
+    gate = breaker(
+        "half", failure_threshold=None, slow_call_duration=1, window=window, clock=ManualClock()
+    )
+    each = 50
+
+    @gate
+    def fn(number: int) -> None:
+        if number % 2:
+            raise BrokenError
+
+    def work(_index: int) -> None:
+        for number in range(each):
+            with suppress(BrokenError):
+                fn(number)
+
+    in_threads(work, traced=True)
+    metrics = gate.metrics
+    assert (metrics.calls, metrics.failures) == (THREADS * each, THREADS * each // 2)
+
+
 def test_two_failures_at_once_open_once() -> None:
     """The failure that trips is one, however many come at the same time."""
-    for _ in range(20):
+    for _ in range(10):
         opened: list[object] = []
         gate = breaker("once", failure_threshold=THREADS, clock=ManualClock())
         inside = threading.Barrier(THREADS)
@@ -141,7 +143,7 @@ def test_two_failures_at_once_open_once() -> None:
                 fn()
 
         remove = resilient.core.hub.hub.bus.tap(resilient.CircuitOpened, opened.append)
-        in_threads(work)
+        in_threads(work, traced=True)
         remove()
         assert gate.state is CircuitState.OPEN
         assert len(opened) == gate.metrics.transitions == 1

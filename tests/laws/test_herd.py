@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import resilient
 from resilient import CircuitHalfOpened, CircuitOpenError, CircuitState
-from tests.laws.harness import half_open, history, make
+from tests.laws.harness import half_open, history, in_threads, make
 
 PLACES = 4
 CALLERS = 1000
@@ -68,6 +69,29 @@ def test_a_thousand_threads(round_: int) -> None:
             thread.join()
     assert gate.state is CircuitState.CLOSED
     assert gate.metrics.rejected == CALLERS - PLACES
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_threads_that_take_turns_at_every_line(round_: int) -> None:
+    """However the decisions of several threads interleave: as many run as there are places."""
+    gate = expired()
+    admitted: list[int] = []
+    everybody = threading.Barrier(8)
+
+    def caller(index: int) -> None:
+        with suppress(CircuitOpenError), gate.permit():
+            admitted.append(index)
+            everybody.wait()
+            return
+        everybody.wait()
+
+    with history() as events:
+        in_threads(caller, traced=True)
+    assert len(admitted) == PLACES
+    assert half_openings(events) == 1
+    assert gate.metrics.rejected == 8 - PLACES
+    assert gate.state is CircuitState.CLOSED
+    assert gate.metrics.transitions == 3  # opened by hand, half-opened, closed
 
 
 @pytest.mark.parametrize("surface", ["decorator", "block", "call"])

@@ -103,6 +103,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ),
     # slow calls: longer than, failures included
     ({**SLOW, "slow_call_duration": 3}, "ssss", "CCCC"),
+    ({**SLOW, "slow_call_duration": 3}, "SSSS", "CCCC"),
     (SLOW, "..ss", "CCCO"),
     (SLOW, "..SS", "CCCO"),
     ({**SLOW, "slow_call_rate": 1, "window": calls(2)}, "s.ss", "CCCO"),

@@ -154,6 +154,21 @@ def test_an_answer_from_two_eras_ago() -> None:
     assert gate.metrics.calls == 0
 
 
+def test_a_success_from_before_a_reset_ends_no_streak() -> None:
+    """Also on the straight line, whose window is another one by then."""
+    gate, _ = make()
+
+    @gate
+    def late() -> None:
+        gate.reset()
+        fail(gate)
+
+    late()
+    assert gate.metrics.calls == 1
+    fail(gate)
+    assert gate.state is CircuitState.OPEN
+
+
 # Snapshots
 
 
