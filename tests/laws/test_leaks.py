@@ -107,46 +107,56 @@ def forgotten(run: Callable[[object], Any]) -> bool:
     return ref() is None
 
 
-@pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("surface", SURFACES)
-def test_a_call_leaves_nothing_behind(surface: str, state: str) -> None:
-    """Whatever the ending: no cycle, and the arguments die with the call."""
-    for keyed in (False, True):
-        runs = [SURFACES[surface](in_state(state, keyed=keyed), ends(each)) for each in ENDINGS]
-        with no_garbage():
-            assert [run for run in runs if not forgotten(run)] == []
-
-
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("surface", ASYNC_SURFACES)
-def test_an_awaited_call_leaves_nothing_behind(surface: str, state: str) -> None:
-    """The same for coroutine functions."""
-    gates = [in_state(state, keyed=False) for _ in ENDINGS]
-    pairs = zip(gates, ENDINGS, strict=True)
-    runs = [ASYNC_SURFACES[surface](gate, ends_async(ending)) for gate, ending in pairs]
+def test_a_call_leaves_nothing_behind(surface: str) -> None:
+    """Whatever state and ending: no cycle, and the arguments die with the call."""
+    runs = {
+        (state, keyed, each.name): SURFACES[surface](in_state(state, keyed=keyed), ends(each))
+        for state in STATES
+        for keyed in (False, True)
+        for each in ENDINGS
+    }
     with no_garbage():
-        assert [run for run in runs if not forgotten(partial(finished, run))] == []
+        assert [case for case, run in runs.items() if not forgotten(run)] == []
 
 
-@pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("surface", ASYNC_SURFACES)
-def test_a_cancelled_call_leaves_nothing_behind(surface: str, state: str) -> None:
+def test_an_awaited_call_leaves_nothing_behind(surface: str) -> None:
+    """The same for coroutine functions."""
+    build = ASYNC_SURFACES[surface]
+    runs = {
+        (state, each.name): build(in_state(state, keyed=False), ends_async(each))
+        for state in STATES
+        for each in ENDINGS
+    }
+    with no_garbage():
+        assert [case for case, run in runs.items() if not forgotten(partial(finished, run))] == []
+
+
+@pytest.mark.parametrize("surface", ASYNC_SURFACES)
+def test_a_cancelled_call_leaves_nothing_behind(surface: str) -> None:
     """A cancellation thrown in at an await, or a coroutine closed there, holds nothing."""
 
-    def cancel(token: object) -> None:
+    def cancel(run: Callable[[object], Any], token: object) -> None:
         running = run(token)
         running.send(None)
         running.throw(asyncio.CancelledError())
 
-    def close(token: object) -> None:
+    def close(run: Callable[[object], Any], token: object) -> None:
         running = run(token)
         running.send(None)
         running.close()
 
-    run = ASYNC_SURFACES[surface](in_state(state, keyed=False), ends_async(ENDINGS[0]))
+    build = ASYNC_SURFACES[surface]
+    runs = {
+        (state, end.__name__): partial(
+            end, build(in_state(state, keyed=False), ends_async(ENDINGS[0]))
+        )
+        for state in STATES
+        for end in (cancel, close)
+    }
     with no_garbage():
-        assert forgotten(cancel)
-        assert forgotten(close)
+        assert [case for case, run in runs.items() if not forgotten(run)] == []
 
 
 POLICIES: dict[str, Callable[[], Any]] = {
