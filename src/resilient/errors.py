@@ -66,7 +66,8 @@ class ResilientError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by arguments; what cannot travel travels as its ``repr``."""
-        return (_rebuild, (type(self), tuple(_portable(arg) for arg in self.args)))
+        state = {name: _portable(value) for name, value in self.__dict__.items()}
+        return (_rebuild, (type(self), tuple(_portable(arg) for arg in self.args)), state or None)
 
 
 class Rejected(ResilientError):  # noqa: N818  (a verdict, not a fault: the name users catch)

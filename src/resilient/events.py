@@ -225,7 +225,7 @@ class Bus:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._taps: list[tuple[type[Event], Receiver]] = []
         self._table: dict[type[Event], tuple[Receiver, ...]] = {}
 
@@ -254,13 +254,13 @@ class Bus:
         return bool(self._receivers(event_type) if found is None else found)
 
     def publish(self, event: Event) -> None:
-        """Hand `event` to everybody who wants its type. Never raises."""
+        """Hand `event` to everybody who wants its type."""
         for receive in self._receivers(type(event)):
             receive(event)
 
     def after_fork(self) -> None:
         """Start afresh with a new lock in a forked child; the taps stay."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _forget(self) -> None:
         # A new table: whoever fills the old one meanwhile fills what nobody reads any more.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from resilient.clock import chosen
+from resilient.clock import Clock, chosen
 from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line
 from resilient.core.segment import Segment
 from resilient.core.serial import serial
 from resilient.core.timer import within
-from resilient.errors import CallTimeoutError
 
-__all__ = ["drive", "line", "run"]
+__all__ = ["drive", "line", "pause", "run"]
 
 
 async def drive(step: Step, call: Call) -> Outcome[Any]:
@@ -40,11 +40,18 @@ async def run(step: Step, call: Call) -> Any:
     return (await drive(step, call)).unwrap()
 
 
+async def pause(seconds: float, clock: Clock) -> None:
+    """Wait. A wait of 0 gives the loop a turn: other tasks, and cancellations, come in."""
+    if seconds > 0:
+        await clock.sleep_async(seconds)
+    else:
+        await asyncio.sleep(0)
+
+
 async def _perform(effect: Sleep | Within | Reply) -> Any:
     if type(effect) is Sleep:
-        if effect.seconds > 0:
-            await effect.clock.sleep_async(effect.seconds)
-        return True
+        await pause(effect.seconds, effect.clock)
+        return None
     if type(effect) is Within:
         return await _within(effect)
     return await _answer(effect.fn, effect.args, effect.kwargs)
@@ -68,7 +75,7 @@ async def _within(effect: Within) -> Outcome[Any]:
         outcome: Outcome[Any] = await within(
             drive(effect.step, effect.call), effect.seconds, effect.name
         )
-    except CallTimeoutError as error:
+    except Exception as error:  # noqa: BLE001  (judged by the policies)
         return Outcome(error=error)
     return outcome
 

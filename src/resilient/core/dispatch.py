@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
+from resilient.core.inspection import gives_coroutine
 from resilient.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Listener:
         self.fn = fn
         self.dropped = 0
         self.errors = 0
-        self.loop = running_loop()
+        self.loop = running_loop() if gives_coroutine(fn) else None
         self.on_cancel: Callable[[], None] | None = None
         self._dispatcher = dispatcher
         self._limit = limit
@@ -79,6 +80,8 @@ class Listener:
             if not self._scheduled:
                 self._scheduled = True
                 self._dispatcher.schedule(self)
+            else:
+                self._dispatcher.wake()
 
     def cancel(self) -> None:
         """Stop listening; what is queued is not delivered."""
@@ -201,10 +204,20 @@ class Dispatcher:
     def schedule(self, listener: Listener) -> None:
         """Put `listener` in line; the caller holds `changed`."""
         self._ready.append(listener)
+        self.wake()
+
+    def wake(self) -> None:
+        """See to it that somebody serves, or watches over, who is in line; under `changed`."""
         if self._waiting:
             self.changed.notify_all()
-        elif not self._closing:
-            self._start_worker()
+        elif self._ready and not self._closing and len(self._busy) == len(self._threads):
+            thread = threading.Thread(target=self._work, name="resilient-dispatcher", daemon=True)
+            self._threads.add(thread)
+            try:
+                thread.start()
+            except RuntimeError:
+                # No thread is to be had now: who is in line waits for the next event.
+                self._threads.discard(thread)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything offered was delivered; False if `timeout` seconds passed first."""
@@ -230,7 +243,9 @@ class Dispatcher:
             thread.join(max(0.0, until - time.monotonic()))
         with self.changed:
             self._closing = False
-        for listener in list(self._listeners):
+            self.wake()
+            listeners = list(self._listeners)
+        for listener in listeners:
             listener._close_runner()  # noqa: SLF001  (the two are one mechanism)
         return not any(thread.is_alive() for thread in threads)
 
@@ -244,11 +259,6 @@ class Dispatcher:
         self._closing = False
         for listener in list(self._listeners):
             listener.after_fork()
-
-    def _start_worker(self) -> None:
-        thread = threading.Thread(target=self._work, name="resilient-dispatcher", daemon=True)
-        self._threads.add(thread)
-        thread.start()
 
     def _work(self) -> None:
         me = threading.current_thread()
@@ -266,9 +276,7 @@ class Dispatcher:
                 if self._ready and patience <= 0:
                     self._busy[me] = time.monotonic()
                     listener = self._ready.popleft()
-                    if self._ready and not self._waiting:
-                        # Somebody must watch over this one, in case it hangs.
-                        self._start_worker()
+                    self.wake()  # somebody must watch over this one, in case it hangs
                     return listener
                 self._waiting += 1
                 told = self.changed.wait(patience if self._ready else IDLE)

@@ -98,7 +98,7 @@ class Reply:
 
 @final
 class Sleep:
-    """Wait `seconds` on `clock`. Its result says whether the driver was able to wait."""
+    """Wait `seconds` on `clock`; only where waiting blocks nobody else."""
 
     __slots__ = ("clock", "seconds")
 

@@ -50,9 +50,8 @@ class Hub:
         """Hold `policy` weakly, and bring it in line with the emergency switch."""
         with self._lock:
             self._policies.add(policy)
-            active = self.active
-        if not active:
-            policy.set_active(False)
+            if not self.active:
+                policy.set_active(False)
 
     def register_guard(self, guard: Any) -> None:
         """Hold a guarded function weakly."""

@@ -21,9 +21,8 @@ from resilient.core.outcome import Outcome
 from resilient.core.policy import Line
 from resilient.core.segment import Segment
 from resilient.core.serial import serial
-from resilient.errors import CallTimeoutError
 
-__all__ = ["drive", "line", "may_wait", "pause", "run", "within"]
+__all__ = ["drive", "line", "may_wait", "run", "within"]
 
 
 def drive(step: Step, call: Call) -> Outcome[Any]:
@@ -52,15 +51,6 @@ def run(step: Step, call: Call) -> Any:
 def may_wait(clock: Clock) -> bool:
     """Whether waiting on `clock` blocks nobody but the caller: no event loop runs here."""
     return getattr(clock, "jumps", False) or running_loop() is None
-
-
-def pause(seconds: float, clock: Clock) -> bool:
-    """Wait if that is possible; say whether it was."""
-    if seconds > 0:
-        if not may_wait(clock):
-            return False
-        clock.sleep(seconds)
-    return True
 
 
 def within(fn: Callable[[], Any], seconds: float, name: str) -> Any:
@@ -95,7 +85,9 @@ def within(fn: Callable[[], Any], seconds: float, name: str) -> Any:
 
 def _perform(effect: Sleep | Within | Reply) -> Any:
     if type(effect) is Sleep:
-        return pause(effect.seconds, effect.clock)
+        if effect.seconds > 0:
+            effect.clock.sleep(effect.seconds)
+        return None
     if type(effect) is Within:
         return _within(effect)
     return _answer(effect.fn, effect.args, effect.kwargs)
@@ -116,7 +108,7 @@ def _within(effect: Within) -> Outcome[Any]:
         outcome: Outcome[Any] = within(
             lambda: drive(effect.step, effect.call), effect.seconds, effect.name
         )
-    except CallTimeoutError as error:
+    except Exception as error:  # noqa: BLE001  (judged by the policies)
         return Outcome(error=error)
     return outcome
 

@@ -29,7 +29,7 @@ class Alarm:
     def __init__(
         self, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop, seconds: float
     ) -> None:
-        self._task = task
+        self._task = weakref.ref(task)
         self._cancelling = task.cancelling()
         self._fired = False
         self._handle = loop.call_later(seconds, self._fire)
@@ -37,12 +37,14 @@ class Alarm:
     def disarm(self) -> bool:
         """End the limit. True if it fired and nobody else wants the task cancelled."""
         self._handle.cancel()
-        return self._fired and self._task.uncancel() <= self._cancelling
+        task = self._task()
+        return self._fired and task is not None and task.uncancel() <= self._cancelling
 
     def _fire(self) -> None:
         # Always, even if others cancel the task too: the count tells whose it was.
-        self._fired = True
-        self._task.cancel()
+        if (task := self._task()) is not None:
+            self._fired = True
+            task.cancel()
 
 
 def arm(seconds: float) -> Alarm:
@@ -78,26 +80,26 @@ class Watch:
     """The running calls of one limit in one loop, oldest first.
 
     A call enters itself into `calls`, asks to be `watched`, and takes itself out when it ends; if
-    it is no longer there, the limit has `expired`.
+    it is no longer there, the limit has `expired`. The loop owns the watch through its timer, and
+    the limit knows it only weakly: a loop that is dropped takes its tasks along.
     """
 
-    __slots__ = ("_fired", "calls", "loop", "now", "seconds", "timed")
+    __slots__ = ("__weakref__", "_fired", "calls", "loop", "now", "seconds", "timed")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None, seconds: float) -> None:
-        self.loop: Any = _nobody if loop is None else weakref.ref(loop)
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self.loop = loop
         # The usual loop's clock is this function behind two frames of Python.
-        usual = loop is None or type(loop).time is asyncio.BaseEventLoop.time
-        self.now = time.monotonic if usual else self._loop_time
+        usual = type(loop).time is asyncio.BaseEventLoop.time
+        self.now = time.monotonic if usual else loop.time
         self.seconds = seconds
         self.calls: dict[object, Running] = {}
-        # Only whether a timer is set: its handle belongs to the loop, and would keep it alive.
         self.timed = False
         self._fired: set[object] = set()
 
-    def watched(self, loop: asyncio.AbstractEventLoop) -> None:
+    def watched(self) -> None:
         """Set the timer for a call that begins now, where none is set."""
         self.timed = True
-        loop.call_later(self.seconds, self._fire, loop)
+        self.loop.call_later(self.seconds, self._fire)
 
     def expired(self, key: object, task: asyncio.Task[Any], cancelling: int) -> bool:
         """End a call that is no longer in `calls`. True if the limit alone cancelled it."""
@@ -106,14 +108,14 @@ class Watch:
         self._fired.discard(key)
         return task.uncancel() <= cancelling
 
-    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _fire(self) -> None:
         self.timed = False
         now = self.now()
         due = []
         for key, (_, end) in self.calls.items():
             if end > now:
                 self.timed = True
-                loop.call_at(end, self._fire, loop)
+                self.loop.call_at(end, self._fire)
                 break
             due.append(key)
         for key in due:
@@ -121,31 +123,30 @@ class Watch:
             self._fired.add(key)
             self.calls.pop(key)[0].cancel()
 
-    def _loop_time(self) -> float:
-        seconds: float = self.loop().time()
-        return seconds
 
-
-def _nobody() -> None:
-    """The loop of the watch that stands where none was needed yet."""
+def _nobody() -> Watch | None:
+    """The watch of no loop."""
+    return None
 
 
 class Watches:
-    """The watches of one limit, one for each loop. `last` is that of the loop seen last."""
+    """The watches of one limit, one for each loop. `last` leads to that of the loop seen last."""
 
     __slots__ = ("_all", "_seconds", "last")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._all: weakref.WeakKeyDictionary[Any, Watch] = weakref.WeakKeyDictionary()
-        self.last = Watch(None, seconds)
+        self._all: weakref.WeakKeyDictionary[Any, weakref.ref[Watch]] = weakref.WeakKeyDictionary()
+        self.last: Callable[[], Watch | None] = _nobody
 
     def find(self, loop: asyncio.AbstractEventLoop) -> Watch:
         """The watch of `loop`. A loop runs in one thread, so nobody else makes it meanwhile."""
-        found = self._all.get(loop)
+        known = self._all.get(loop)
+        found = None if known is None else known()
         if found is None:
-            found = self._all[loop] = Watch(loop, self._seconds)
-        self.last = found
+            found = Watch(loop, self._seconds)
+            self._all[loop] = weakref.ref(found)
+        self.last = self._all[loop]
         return found
 
 
@@ -167,15 +168,15 @@ def limited(
         if deadline() is not None or not hub.active:
             return await clipped(*args, **kwargs)
         loop = running()
-        watch = watches.last
-        if watch.loop() is not loop:
+        watch = watches.last()
+        if watch is None or watch.loop is not loop:
             watch = watches.find(loop)
         task = current_task(loop) or no_task()
         cancelling = task.cancelling()
         calls, key = watch.calls, object()
         calls[key] = (task, watch.now() + seconds)
         if not watch.timed:
-            watch.watched(loop)
+            watch.watched()
         try:
             result = await (line(*args, **kwargs) if kwargs else line(*args))
         except cancellation as cancelled:

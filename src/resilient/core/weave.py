@@ -249,7 +249,11 @@ def _segment_end(policies: Sequence[Policy]) -> int:
 def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, target: Target) -> Line:
     """The straight line of one segment."""
     gate = next((place for place, policy in enumerate(policies) if policy.gate), None)
-    clocks = [policy.clock for policy in policies if policy.gate or policy.timed]
+    clocks = [
+        policy.clock
+        for policy in policies
+        if policy.gate or policy.timed or (policy.marks and gate is not None)
+    ]
     for policy in policies:
         if policy.observes:
             target = Target(policy.observe(target.invoke, made))

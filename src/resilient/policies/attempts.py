@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from resilient.core.hub import hub
 from resilient.core.outcome import Outcome
-from resilient.core.threads import may_wait, pause
-from resilient.policies.retry_rules import GiveUp, Run
+from resilient.policies.retry_rules import Run
 
 if TYPE_CHECKING:
     from resilient.policies.retry import Retry
@@ -30,14 +29,14 @@ class Attempt:
     The block's error is swallowed if another attempt follows, and raised as it was otherwise.
     """
 
-    __slots__ = ("_can_wait", "_retry", "_run", "number", "wait")
+    __slots__ = ("_blocking", "_retry", "_run", "number", "wait")
 
-    def __init__(self, retry: Retry, run: Run, *, can_wait: bool) -> None:
+    def __init__(self, retry: Retry, run: Run, *, blocking: bool) -> None:
         self.number = run.attempts + 1
         self.wait: float | None = None
         self._retry = retry
         self._run = run
-        self._can_wait = can_wait
+        self._blocking = blocking
 
     def __enter__(self) -> Self:
         """Begin the attempt."""
@@ -50,15 +49,9 @@ class Attempt:
         traceback: TracebackType | None,
     ) -> bool:
         """Decide whether another attempt follows."""
-        if error is None or not isinstance(error, Exception) or not hub.active:
+        if not isinstance(error, Exception) or not hub.active:
             return False
-        outcome: Outcome[Any] = Outcome(error=error)
-        self.wait = self._retry.after(self._run, outcome)
-        if self.wait and not self._can_wait:
-            reason = "this thread runs an event loop, which waiting would block"
-            self._retry.give_up(self._run, outcome, GiveUp(reason))
-            self.wait = None
-        del outcome
+        self.wait = self._retry.after(self._run, Outcome(error=error), blocking=self._blocking)
         return self.wait is not None
 
 
@@ -66,11 +59,12 @@ def attempts_sync(retry: Retry) -> Iterator[Attempt]:
     """The attempts of one block on a thread."""
     run = retry.begin(_BLOCK)
     while True:
-        attempt = Attempt(retry, run, can_wait=may_wait(retry.clock))
+        attempt = Attempt(retry, run, blocking=True)
         yield attempt
         if attempt.wait is None:
             return
-        pause(attempt.wait, retry.clock)
+        if attempt.wait > 0:
+            retry.clock.sleep(attempt.wait)
 
 
 class AsyncAttempts:
@@ -89,10 +83,11 @@ class AsyncAttempts:
 
     async def __anext__(self) -> Attempt:
         """Wait as decided, and give the next attempt."""
+        from resilient.core.aio import pause  # noqa: PLC0415  (only async programs load asyncio)
+
         if self._last is not None:
             if self._last.wait is None:
                 raise StopAsyncIteration
-            if self._last.wait > 0:
-                await self._retry.clock.sleep_async(self._last.wait)
-        self._last = Attempt(self._retry, self._run, can_wait=True)
+            await pause(self._last.wait, self._retry.clock)
+        self._last = Attempt(self._retry, self._run, blocking=False)
         return self._last

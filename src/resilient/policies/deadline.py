@@ -81,9 +81,10 @@ class Deadline(Policy):
             return
         if remaining() == 0:
             raise no_time(_NAME)
-        token = begin(self.clock, self.seconds)
-        left = remaining() or 0.0
-        self._blocks.push((token, left, arm(left)))
+        outer = remaining()
+        left = self.seconds if outer is None else min(outer, self.seconds)
+        alarm = arm(left)  # first: it raises outside of a task
+        self._blocks.push((begin(self.clock, self.seconds), left, alarm))
 
     async def __aexit__(
         self,

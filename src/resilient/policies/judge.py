@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -46,4 +47,6 @@ class Judge(msgspec.Struct, frozen=True):
         if not self.on(error):
             return Verdict.SUCCESS, None
         wait = None if self.retry_after is None else self.retry_after(error)
-        return Verdict.FAILURE, None if wait is None else max(0.0, float(wait))
+        if wait is None or not math.isfinite(wait):
+            return Verdict.FAILURE, None
+        return Verdict.FAILURE, max(0.0, float(wait))

@@ -14,6 +14,7 @@ from resilient.core.notes import note
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Policy
 from resilient.core.serial import serial
+from resilient.core.threads import may_wait
 from resilient.errors import ConfigError
 from resilient.events import RetryGaveUp, RetryScheduled
 from resilient.policies.attempts import AsyncAttempts, Attempt, attempts_sync
@@ -62,12 +63,11 @@ class Retry(Policy):
         run = self.begin(call.guard, call)
         while True:
             outcome = yield from inner(call)
-            wait = self.after(run, outcome)
+            wait = self.after(run, outcome, blocking=not call.guard.is_async)
             if wait is None:
                 return outcome
-            if wait > 0 and not (yield Sleep(wait, self.clock)):
-                self.give_up(run, outcome, GiveUp(_BLOCKED))
-                return outcome
+            if wait > 0 or call.guard.is_async:
+                yield Sleep(wait, self.clock)
 
     def begin(self, of: Labelled, call: Call | None = None) -> Run:
         """Start the record of a retried call; one that began on the straight line began then."""
@@ -77,8 +77,11 @@ class Retry(Policy):
             return Run(of, call.mark, call.began)
         return Run(of, serial.value, self.clock.monotonic())
 
-    def after(self, run: Run, outcome: Outcome[Any]) -> float | None:
-        """Seconds to wait before the next attempt; `None` if `outcome` is the last word."""
+    def after(self, run: Run, outcome: Outcome[Any], *, blocking: bool) -> float | None:
+        """Seconds to wait before the next attempt; `None` if `outcome` is the last word.
+
+        A wait is `blocking` if it stops the thread and not only a task.
+        """
         run.attempts += 1
         error = outcome.error
         if error is None and not self._judges_results:
@@ -87,6 +90,8 @@ class Retry(Policy):
         if run.attempts == 1 and not run.measured:
             run.began = run.now
         decision = self.rules.decide(run, error, outcome.value)
+        if not isinstance(decision, GiveUp) and blocking and decision and not may_wait(self.clock):
+            decision = GiveUp(_BLOCKED)
         if isinstance(decision, GiveUp):
             if decision.matched:
                 self.give_up(run, outcome, decision)

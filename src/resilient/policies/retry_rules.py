@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -91,10 +92,7 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
             return wait
         if self.stop is not None and self.stop(run, error, wait):
             return GiveUp("the stop strategy said so")
-        left = remaining()
-        if left is not None and wait >= left:
-            return GiveUp(f"a wait of {wait:.3g} s does not fit the {left:.3g} s left")
-        return wait
+        return _fitting(wait)
 
     def _matches(self, run: Run, error: Exception | None, value: object) -> bool:
         if error is not None:
@@ -116,7 +114,7 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
         return wait if self.max_delay is None else min(wait, self.max_delay)
 
     def _asked(self, error: Exception) -> float | None:
-        if self.retry_after is not None:
+        if self.retry_after is not None and not isinstance(error, Rejected):
             return self.retry_after(error)
         return asked_wait(error, self.clock)
 
@@ -186,6 +184,16 @@ def wait_strategy(wait: Any) -> Delay:
         raise ConfigError("wait", wait, WAIT_ALLOWED)
     ours: Wait = waiter(wait)
     return lambda run, error, _: float(ours(run.attempts, error or _NO_ERROR))
+
+
+def _fitting(wait: float) -> float | GiveUp:
+    """`wait`, if it ends at all, and before the deadline."""
+    if not wait < threading.TIMEOUT_MAX:
+        return GiveUp("the wait has no end")
+    left = remaining()
+    if left is not None and wait >= left:
+        return GiveUp(f"a wait of {wait:.3g} s does not fit the {left:.3g} s left")
+    return wait
 
 
 _NO_ERROR = Exception("the result asked for another attempt")
