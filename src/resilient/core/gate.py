@@ -53,10 +53,14 @@ class Gate(Policy):
                 return Outcome(error=permit)
         outcome: Outcome[Any] | None = None
         try:
+            self.begun(call)
             outcome = yield from inner(call)
             return outcome
         finally:
             self.settle(permit, outcome)
+
+    def begun(self, call: Call) -> None:
+        """A call was admitted and is about to be made."""
 
     def permit(self) -> PermitManager:
         """A single-use context manager that may be left by another task or thread.

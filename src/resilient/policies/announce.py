@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from resilient.core.copies import brief
 from resilient.core.hub import hub
 from resilient.events import (
     CircuitClosed,
@@ -32,7 +31,7 @@ def publish(circuit: Circuit, change: Transition) -> None:
                 reason=reason,
                 sequence=sequence,
                 retry_after=max(0.0, circuit.until - circuit.owner.clock.monotonic()),
-                error=None if circuit.error is None else brief(circuit.error),
+                error=None if circuit.opened_by is None else circuit.opened_by.text,
             )
         )
         return

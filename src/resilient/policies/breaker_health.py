@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from resilient.core.copies import brief
 from resilient.core.ports import CircuitHealth
 from resilient.events import CircuitState
 from resilient.policies.circuit import Circuit
@@ -47,7 +46,7 @@ def _health(circuit: Circuit) -> CircuitHealth:
         recorded = window.recorded
         age = window.age(now)
         p95 = None if circuit.latency is None else circuit.latency.quantile(0.95, now)
-    error = circuit.last_error
+    failure = circuit.failure
     return CircuitHealth(
         state=circuit.state,
         standing=_STANDING.get(circuit.state),
@@ -56,5 +55,5 @@ def _health(circuit: Circuit) -> CircuitHealth:
         recorded=recorded,
         age=age,
         p95=p95,
-        last_error=None if error is None else brief(error),
+        last_error=None if failure is None else failure.text,
     )

@@ -31,7 +31,7 @@ from resilient.policies.rules import FREE_THREADED, Rules
 from resilient.policies.trials import Trials
 from resilient.policies.window import Counts, Window
 
-__all__ = ["Circuit", "Owner", "Permit", "Saved", "Transition"]
+__all__ = ["Circuit", "Failure", "Owner", "Permit", "Saved", "Transition"]
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 _COUNTING = (CLOSED, CircuitState.METRICS_ONLY)
@@ -41,6 +41,18 @@ Transition = tuple[CircuitState, CircuitState, str, int]
 """Old state, new state, reason, sequence number."""
 
 
+class Failure(NamedTuple):
+    """What is remembered of a failure: a copy of its error, and what was said of it at once.
+
+    An error's own words are asked for only when it happens, on the caller's thread and without a
+    lock. `open_for` is what the failure itself asks the open time to be, in seconds.
+    """
+
+    error: BaseException | str | None
+    text: str
+    open_for: float | None = None
+
+
 class Owner(Protocol):
     """What the circuits of one breaker share."""
 
@@ -48,7 +60,7 @@ class Owner(Protocol):
     clock: Clock
     lock: threading.RLock
     active: bool
-    last_error: BaseException | str | None
+    failure: Failure | None
     opened_at: float | None
 
     def tell(self, circuit: Circuit, change: Transition, /) -> None:
@@ -77,13 +89,13 @@ class Circuit:
 
     __slots__ = (
         "barred",
-        "error",
+        "failure",
         "ignored",
         "key",
-        "last_error",
         "latency",
         "live",
         "opened_at",
+        "opened_by",
         "openings",
         "owner",
         "rejected",
@@ -112,8 +124,8 @@ class Circuit:
         self.rejected = 0
         self.ignored = 0
         self.opened_at: float | None = None
-        self.last_error: BaseException | str | None = None
-        self.error: BaseException | str | None = None
+        self.failure: Failure | None = None
+        self.opened_by: Failure | None = None
         self.align(now)
 
     # Admission
@@ -131,7 +143,8 @@ class Circuit:
             reason = "the circuit is forced open" if after is None else "the circuit is open"
         if hub.bus.wants(CallRejected):
             hub.bus.publish(CallRejected(name=name, reason=reason, retry_after=after))
-        return CircuitOpenError(name, after, reason, self.error)
+        opened_by = self.opened_by
+        return CircuitOpenError(name, after, reason, opened_by.error if opened_by else None)
 
     def admit(self) -> Permit | CircuitOpenError:
         """Admit a call, or say why not. Never waits."""
@@ -176,7 +189,7 @@ class Circuit:
 
     def passed(self, window: Window, started: float, ended: float) -> None:
         """Record a success that the straight line may not count by itself."""
-        self._record(window, started, ended, failed=False)
+        self._record(window, started, ended)
 
     def abandon(self, permit: Permit, *, ignored: bool = False) -> None:
         """Give a permit back without judging anything."""
@@ -190,85 +203,73 @@ class Circuit:
             elif era is self.window and self.state in _COUNTING:
                 self.ignored += ignored
 
-    def settle(
-        self, permit: Permit, *, failed: bool, error: Any = None, open_for: float | None = None
-    ) -> None:
-        """Judge a call. `open_for` is what the failure itself asks the open time to be."""
+    def settle(self, permit: Permit, failure: Failure | None = None) -> None:
+        """Judge a call: a success, or this `failure`."""
         ended = self.owner.clock.monotonic()
         live, era = self.live, permit.era
-        if live is not None and era is live and not failed:
+        if live is not None and era is live and failure is None:
             # What the straight line does.
             if ended < live.edge and ended - permit.started <= live.limit:
                 live.ok += 1
             else:
-                self._record(live, permit.started, ended, failed=False)
+                self._record(live, permit.started, ended)
         elif era is self.window:
-            self._record(
-                self.window, permit.started, ended, failed=failed, error=error, open_for=open_for
-            )
+            self._record(self.window, permit.started, ended, failure)
         elif era is not None and era is self.trials:
-            self._settle_trial(permit, ended, failed=failed, error=error, open_for=open_for)
+            self._settle_trial(permit, ended, failure)
 
-    def _record(  # noqa: PLR0913  (one outcome)
-        self,
-        window: Window,
-        started: float,
-        ended: float,
-        *,
-        failed: bool,
-        error: Any = None,
-        open_for: float | None = None,
+    def _record(
+        self, window: Window, started: float, ended: float, failure: Failure | None = None
     ) -> None:
         rules, took = self.owner.rules, ended - started
         with self.owner.lock:
-            if window is not self.window or self.state not in _COUNTING:
+            if window is not self.window or not self._counting():
                 return
             if self.latency is not None:
                 self.latency.add(took, ended)
-            window.add(ended, failed=failed, slow=rules.is_slow(took))
-            self.streak = self.streak + 1 if failed else 0
-            if failed:
-                self.last_error = self.owner.last_error = error
+            window.add(ended, failed=failure is not None, slow=rules.is_slow(took))
+            if failure is None:
+                self.streak = 0
+            else:
+                self.streak += 1
+                self.failure = self.owner.failure = failure
             counts = window.counts(ended)
-            change = self._judge(counts, ended, error, open_for)
+            change = self._judge(counts, ended, failure)
             if change is None:
                 self._set_edge(counts)
         if change is not None:
             self.owner.tell(self, change)
 
-    def _judge(
-        self, counts: Counts, now: float, error: Any, open_for: float | None
-    ) -> Transition | None:
+    def _judge(self, counts: Counts, now: float, failure: Failure | None) -> Transition | None:
         if self.state is not CLOSED:
             return None
         reason = self.owner.rules.verdict(self.streak, counts)
-        if reason is None:
-            return None
-        self.error = error
-        return self.move(OPEN, reason, now, open_for)
+        return None if reason is None else self._open(reason, now, failure)
 
-    def _settle_trial(
-        self, permit: Permit, now: float, *, failed: bool, error: Any, open_for: float | None
-    ) -> None:
+    def _settle_trial(self, permit: Permit, now: float, failure: Failure | None) -> None:
         slow = self.owner.rules.is_slow(now - permit.started)
         change = None
         with self.owner.lock:
             trials = self.trials
             if trials is None or permit.era is not trials:
                 return
-            if failed and permit in trials:
-                self.last_error = self.owner.last_error = error
-            passed = trials.settle(permit, good=not (failed or slow))
+            if not self.owner.active:
+                trials.give_back(permit)
+                return
+            if failure is not None and permit in trials:
+                self.failure = self.owner.failure = failure
+            passed = trials.settle(permit, good=failure is None and not slow)
             if passed is True:
                 change = self.move(CLOSED, "enough trial calls succeeded", now)
             elif passed is False:
-                self.error = error
-                reason = (
-                    "a trial call was too slow" if slow and not failed else "trial calls failed"
-                )
-                change = self.move(OPEN, reason, now, open_for)
+                reason = "trial calls failed" if failure else "a trial call was too slow"
+                change = self._open(reason, now, failure)
         if change is not None:
             self.owner.tell(self, change)
+
+    def _open(self, reason: str, now: float, failure: Failure | None) -> Transition:
+        self.opened_by = failure
+        return self.move(OPEN, reason, now, None if failure is None else failure.open_for)
 
     # Transitions; the caller holds the lock
 
@@ -296,7 +297,7 @@ class Circuit:
         self._renew(self.owner.rules.new_window(now))
         self.streak = 0
         self.openings = 0
-        self.error = None
+        self.opened_by = None
 
     def _renew(self, window: Window) -> None:
         # The old window may still be in the hands of a call: it must not count there unseen.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pybreaker
 
 from resilient.clock import Clock
 from resilient.core.copies import brief, without_traceback
-from resilient.core.effects import Call, Flow, Step
+from resilient.core.effects import Call
 from resilient.core.hub import hub
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Gauge
@@ -19,7 +20,7 @@ from resilient.errors import ConfigError, Rejected
 from resilient.events import CallFailed, CircuitState
 from resilient.policies import announce
 from resilient.policies.breaker_health import health_of
-from resilient.policies.circuit import Circuit, Permit, Saved, Transition
+from resilient.policies.circuit import Circuit, Failure, Permit, Saved, Transition
 from resilient.policies.judge import Judge, Verdict
 from resilient.policies.keys import KeyedStore
 from resilient.policies.latency import Latency
@@ -65,7 +66,7 @@ class CircuitBreaker(Switchboard):
         self._key = key
         self.lock = threading.RLock()
         self.active = True
-        self.last_error: BaseException | str | None = None
+        self.failure: Failure | None = None
         self.opened_at: float | None = None
         self._watching = False
         self._manual: CircuitState | None = None
@@ -110,15 +111,14 @@ class CircuitBreaker(Switchboard):
         if verdict is Verdict.IGNORED:
             circuit.abandon(permit, ignored=True)
         elif verdict is Verdict.SUCCESS:
-            circuit.settle(permit, failed=False)
+            circuit.settle(permit)
             self._tell_listeners("success")
         else:
             self._failed(permit, outcome, open_for)
 
-    def flow(self, call: Call, inner: Step, place: int) -> Flow:
-        """Admit, go on, settle whatever happens."""
-        self._tell_listeners("before_call", call.fn, *call.args)
-        return super().flow(call, inner, place)
+    def begun(self, call: Call) -> None:
+        """Tell pybreaker's listeners of a call that was admitted."""
+        self._tell_listeners("before_call", call.fn, *call.args, **call.kwargs)
 
     def enter(self) -> Any:
         """Admit a block. Raises `Rejected`; `TypeError` on a keyed breaker, naming the cure."""
@@ -161,7 +161,7 @@ class CircuitBreaker(Switchboard):
         if self._store is None:
             message = f"{self.name} has no key; give breaker(..., key=) to have a circuit for each"
             raise TypeError(message)
-        return KeyedCircuit(self, self._store.get(key))
+        return KeyedCircuit(self, partial(self._store.get, key))
 
     def snapshot(self) -> dict[str, Any]:
         """Plain data to restore from: states, and seconds left instead of instants.
@@ -266,35 +266,39 @@ class CircuitBreaker(Switchboard):
             circuit.align(now)
 
     def _failed(self, permit: Permit, outcome: Outcome[Any], open_for: float | None) -> None:
-        error = None if outcome.error is None else without_traceback(outcome.error)
-        permit.circuit.settle(permit, failed=True, error=error, open_for=open_for)
+        error = outcome.error
+        if error is None:
+            failure = Failure(None, "a result judged as failure", open_for)
+        else:
+            failure = Failure(without_traceback(error), brief(error), open_for)
+        self._tell_listeners("failure", error)
+        permit.circuit.settle(permit, failure)
         if hub.bus.wants(CallFailed):
-            hub.bus.publish(
-                CallFailed(
-                    name=self.name,
-                    error="a result judged as failure" if error is None else brief(outcome.error),
-                    seconds=self.clock.monotonic() - permit.started,
-                )
-            )
-        self._tell_listeners("failure", outcome.error)
+            took = self.clock.monotonic() - permit.started
+            hub.bus.publish(CallFailed(name=self.name, error=failure.text, seconds=took))
+
+    def _latest(self) -> tuple[Failure | None, float | None]:
+        return self.failure, self.opened_at
 
     def tell(self, circuit: Circuit, change: Transition, /) -> None:
         """Publish a committed transition."""
         announce.publish(circuit, change)
         if self._bridge is not None:
             self._bridge.tell("state_change", self, StateName(change[0]), StateName(change[1]))
-            self._bridge.store(change[1])
+            self._bridge.store(change[1], change[3])
 
-    def _tell_listeners(self, method: str, *args: Any) -> None:
+    def _tell_listeners(self, method: str, /, *args: Any, **kwargs: Any) -> None:
         if self._bridge is not None:
-            self._bridge.tell(method, self, *args)
+            self._bridge.tell(method, self, *args, **kwargs)
 
     def _refresh(self) -> None:
         if self._bridge is not None:
             self._bridge.refresh(self.clock.monotonic(), self._adopt)
 
     def _adopt(self, name: str) -> None:
-        """Follow a storage that another process has changed."""
+        """Follow a storage that another process has changed, unless this one was set by hand."""
+        if self.state in _MANUAL:
+            return
         moves = {
             pybreaker.STATE_OPEN: self.open,
             pybreaker.STATE_CLOSED: self.close,
@@ -305,40 +309,40 @@ class CircuitBreaker(Switchboard):
 
 
 class KeyedCircuit(Switchboard):
-    """One circuit of a keyed breaker. Made by `CircuitBreaker.for_key`."""
+    """One key of a keyed breaker, with whatever circuit that has. Made by `for_key`."""
 
-    def __init__(self, owner: CircuitBreaker, circuit: Circuit) -> None:
+    def __init__(self, owner: CircuitBreaker, find: Callable[[], Circuit]) -> None:
         self.name = owner.name
         self.clock = owner.clock
+        self.straight = owner.straight
         self._owner = owner
-        self._circuit = circuit
-
-    @property
-    def last_error(self) -> BaseException | str | None:  # type: ignore[override]  # read only here
-        """The last failure of this circuit."""
-        return self._circuit.last_error
-
-    @property
-    def opened_at(self) -> float | None:  # type: ignore[override]  # read only here
-        """When this circuit opened last."""
-        return self._circuit.opened_at
+        self._find = find
 
     def circuits(self) -> Sequence[Circuit]:
         """The one."""
-        return (self._circuit,)
+        return (self._find(),)
 
     def admit(self, /, *args: Any, **kwargs: Any) -> Permit | Rejected:
         """A permit, or a new `CircuitOpenError`, which is not raised."""
         del args, kwargs
-        return self._circuit.admit()
+        return self._find().admit()
 
     def settle(self, permit: Permit, outcome: Outcome[Any] | None) -> None:
         """Judge a call, or give its permit back."""
         self._owner.settle(permit, outcome)
 
-    def gauge(self) -> Gauge | None:
-        """The circuit."""
-        return self._circuit
+    def begun(self, call: Call) -> None:
+        """Tell pybreaker's listeners of a call that was admitted."""
+        self._owner.begun(call)
+
+    def find(self, /, *args: Any, **kwargs: Any) -> Circuit:
+        """The key's circuit; it is made anew if it was forgotten meanwhile."""
+        del args, kwargs
+        return self._find()
+
+    def _latest(self) -> tuple[Failure | None, float | None]:
+        circuit = self._find()
+        return circuit.failure, circuit.opened_at
 
     def _stack(self) -> Any:
         # `for_key` may be called anew to leave what was entered; the breaker keeps the stacks.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pybreaker
@@ -66,6 +67,7 @@ class Bridge:
         self._outboxes = [hub.dispatcher.listener(_run) for _ in self._listeners]
         self._storage_outbox = hub.dispatcher.listener(_run)
         self._seen: str | None = None
+        self._written = 0
         self._refreshed = float("-inf")
 
     @property
@@ -73,26 +75,29 @@ class Bridge:
         """Whether there is nobody to serve."""
         return not self._listeners and self.storage is None
 
-    def tell(self, method: str, *args: Any) -> None:
+    def tell(self, method: str, /, *args: Any, **kwargs: Any) -> None:
         """Have every listener's `method` called on the dispatcher."""
         for listener, outbox in zip(self._listeners, self._outboxes, strict=True):
             if _overrides(listener, method):
-                outbox.offer((getattr(listener, method), args))
+                outbox.offer(partial(getattr(listener, method), *args, **kwargs))
 
-    def store(self, state: CircuitState) -> None:
-        """Have the storage take over `state`."""
+    def store(self, state: CircuitState, sequence: int) -> None:
+        """Have the storage take over `state`, unless a later one has been written."""
         if self.storage is not None:
-            self._storage_outbox.offer((self._write, (state,)))
+            self._storage_outbox.offer(partial(self._write, state, sequence))
 
     def refresh(self, now: float, adopt: Callable[[str], None]) -> None:
         """Have the storage read if the last look is old; `adopt` gets a state that is news."""
         if self.storage is not None and now - self._refreshed >= REFRESH:
             self._refreshed = now
-            self._storage_outbox.offer((self._read, (adopt,)))
+            self._storage_outbox.offer(partial(self._read, adopt))
 
-    def _write(self, state: CircuitState) -> None:
+    def _write(self, state: CircuitState, sequence: int) -> None:
         storage = self.storage
         assert storage is not None  # noqa: S101  (asked only with a storage)
+        if sequence < self._written:
+            return
+        self._written = sequence
         self._seen = StateName(state).name
         storage.state = self._seen
         if self._seen == pybreaker.STATE_OPEN:
@@ -107,5 +112,5 @@ class Bridge:
             adopt(found)
 
 
-def _run(job: tuple[Callable[..., object], tuple[Any, ...]]) -> None:
-    job[0](*job[1])
+def _run(job: Callable[[], object]) -> None:
+    job()

@@ -9,7 +9,7 @@ import msgspec
 
 from resilient.core.gate import Gate
 from resilient.events import CircuitState
-from resilient.policies.circuit import Circuit
+from resilient.policies.circuit import Circuit, Failure
 from resilient.policies.window import Counts
 
 __all__ = ["BreakerMetrics", "Switchboard"]
@@ -53,12 +53,13 @@ class BreakerMetrics(msgspec.Struct, frozen=True):
 class Switchboard(Gate):
     """State, metrics and manual control over one or several circuits."""
 
-    last_error: BaseException | str | None
-    opened_at: float | None
-
     @abstractmethod
     def circuits(self) -> Sequence[Circuit]:
         """The circuits this stands for; of a keyed breaker, those that are alive."""
+
+    @abstractmethod
+    def _latest(self) -> tuple[Failure | None, float | None]:
+        """The last failure, and the wall-clock time of the last opening."""
 
     @property
     def state(self) -> CircuitState:
@@ -80,6 +81,7 @@ class Switchboard(Gate):
             counts = Counts(
                 counts.calls + held.calls, counts.failures + held.failures, counts.slow + held.slow
             )
+        failure, opened_at = self._latest()
         failing, slow = circuits[0].owner.rules.rates(counts) if circuits else (None, None)
         return BreakerMetrics(
             calls=counts.calls,
@@ -91,8 +93,8 @@ class Switchboard(Gate):
             rejected=sum(circuit.rejected for circuit in circuits),
             ignored=sum(circuit.ignored for circuit in circuits),
             transitions=sum(circuit.sequence for circuit in circuits),
-            last_error=self.last_error,
-            opened_at=self.opened_at,
+            last_error=None if failure is None else failure.error,
+            opened_at=opened_at,
         )
 
     def open(self) -> None:
