@@ -97,14 +97,19 @@ system_clock = SystemClock()
 
 
 def chosen(clock: Clock | None) -> Clock:
-    """`clock`, or the system's if there is none.
+    """`clock`, or the system's if there is none. Raises `ConfigError` for what is no clock.
 
     Example::
 
         chosen(None).monotonic()
     """
-    # A cast, because type checkers take functions in attributes for methods yet to be bound.
-    return cast("Clock", system_clock) if clock is None else clock
+    if clock is None:
+        # A cast, because type checkers take functions in attributes for methods yet to be bound.
+        return cast("Clock", system_clock)
+    if not isinstance(cast("object", clock), Clock):
+        allowed = "an object with monotonic, time, sleep and sleep_async, such as ManualClock()"
+        raise ConfigError("clock", clock, allowed)
+    return clock
 
 
 def seconds(setting: str, value: Duration, *, zero: bool = False) -> float:

@@ -10,7 +10,7 @@ import msgspec
 from resilient.errors import ConfigError
 from resilient.events import CircuitState
 
-__all__ = ["CircuitHealth", "Criticality", "HealthSource"]
+__all__ = ["CircuitHealth", "Criticality", "HealthSource", "ModePort"]
 
 
 class Criticality(Enum):
@@ -56,6 +56,20 @@ class CircuitHealth(msgspec.Struct, frozen=True):
     age: float | None = None
     p95: float | None = None
     last_error: str | None = None
+
+
+@runtime_checkable
+class ModePort(Protocol):
+    """What a policy may be given as its mode: an object that can be brought up to date."""
+
+    @property
+    def name(self) -> str:
+        """Shown in events."""
+        ...
+
+    def evaluate(self) -> object:
+        """Bring everything up to date now."""
+        ...
 
 
 @runtime_checkable

@@ -1,8 +1,9 @@
 """Which errors a retry has already given up on.
 
 A retry that gives up stamps the error with the next serial number. A retry further out honours
-only stamps younger than its own call, so an exception object that is raised again later, or by
-another thread, is judged afresh.
+only stamps younger than its own call, so an exception object that is raised again later is judged
+afresh. One that is shared with calls under way at the same time counts as given up when any of
+them gives up.
 """
 
 from __future__ import annotations

@@ -70,6 +70,14 @@ class Stale:
             return None
         return answer, at
 
+    def snapshot(self) -> dict[Hashable, Any]:
+        """What is remembered."""
+        return dict(self._answers)
+
+    def restore(self, answers: dict[Hashable, Any]) -> None:
+        """Remember `answers`, and nothing else."""
+        self._answers = dict(answers)
+
 
 def _key(fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
     return (fn, args, tuple(sorted(kwargs.items()))) if kwargs else (fn, args)

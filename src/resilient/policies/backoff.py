@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import random
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from resilient.clock import Clock, Duration, seconds
 from resilient.errors import ConfigError
-from resilient.policies.match import positive
+from resilient.policies.match import function, positive
 
 __all__ = ["Wait", "asked_wait", "backoff", "waiter"]
 
@@ -44,8 +45,7 @@ def backoff(
     most = seconds("cap", cap)
     if positive("factor", factor) < 1:
         raise ConfigError("factor", factor, "a number >= 1")
-    if not callable(cast("object", draw)):
-        raise ConfigError("draw", draw, "a function of two numbers, giving one between them")
+    function("draw", draw, "a function of two numbers, giving one between them")
 
     def wait(attempt: int, error: Exception) -> float:
         del error
@@ -63,12 +63,22 @@ def waiter(wait: Duration | Wait | None) -> Wait:
     if wait is None:
         return backoff()
     if callable(wait):
-        return wait
+        return _two_arguments(function("wait", wait, WAIT_ALLOWED))
     try:
         fixed = seconds("wait", wait, zero=True)
     except ConfigError:
         raise ConfigError("wait", wait, WAIT_ALLOWED) from None
     return lambda _, __: fixed
+
+
+def _two_arguments(wait: Wait) -> Wait:
+    try:
+        inspect.signature(wait).bind(1, Exception())
+    except TypeError:
+        raise ConfigError("wait", wait, WAIT_ALLOWED) from None
+    except ValueError:
+        return wait  # it does not tell its parameters
+    return wait
 
 
 def asked_wait(error: Exception, clock: Clock) -> float | None:

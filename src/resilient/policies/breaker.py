@@ -8,11 +8,11 @@ from typing import Any
 import pybreaker
 
 from resilient.clock import Clock, Duration, chosen, seconds
-from resilient.core.ports import Criticality
+from resilient.core.ports import Criticality, ModePort
 from resilient.errors import ConfigError
 from resilient.policies.circuit_breaker import CircuitBreaker
 from resilient.policies.judge import Judge
-from resilient.policies.match import Catch, matcher, named, positive, whole
+from resilient.policies.match import Catch, function, matcher, named, optional, positive, whole
 from resilient.policies.pybreaker_bridge import Bridge
 from resilient.policies.rules import Rules
 from resilient.policies.window import LastCalls
@@ -108,16 +108,20 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
         @payments
         def charge(order: int) -> Receipt: ...
     """
-    _check_callables(failure_result=failure_result, retry_after=retry_after, key=key)
+    if key is not None and storage is not None:
+        raise ConfigError("storage", storage, "no storage for a breaker with a key")
+    if not (mode is None or isinstance(mode, ModePort)):
+        raise ConfigError("mode", mode, "a SystemOperationMode, or None for the default one")
     size = window.number if isinstance(window, LastCalls) else None
     reset = seconds("reset_timeout", reset_timeout)
-    bridge = Bridge(listeners, storage)
+    listeners = tuple(listeners)
+    bridge = Bridge(listeners, storage) if listeners or storage is not None else None
     rules = Rules(
         name=named(name),
-        failure_threshold=_optional(whole, "failure_threshold", failure_threshold),
-        failure_rate=_optional(_share, "failure_rate", failure_rate),
-        slow_call_duration=_optional(seconds, "slow_call_duration", slow_call_duration),
-        slow_call_rate=_optional(_share, "slow_call_rate", slow_call_rate),
+        failure_threshold=optional(whole, "failure_threshold", failure_threshold),
+        failure_rate=optional(_share, "failure_rate", failure_rate),
+        slow_call_duration=optional(seconds, "slow_call_duration", slow_call_duration),
+        slow_call_rate=optional(_share, "slow_call_rate", slow_call_rate),
         minimum_calls=_minimum(minimum_calls, size),
         window_seconds=None if isinstance(window, LastCalls) else seconds("window", window),
         window_calls=size or 0,
@@ -130,24 +134,27 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
         half_open_timeout=(
             reset if half_open_timeout is None else seconds("half_open_timeout", half_open_timeout)
         ),
-        straight=failure_result is None and storage is None and not bridge.on_each_call,
+        straight=failure_result is None
+        and storage is None
+        and not (bridge and bridge.on_each_call),
     )
     return CircuitBreaker(
         rules,
-        Judge(matcher("on", on), matcher("ignore", ignore), failure_result, retry_after),
+        Judge(
+            matcher("on", on),
+            matcher("ignore", ignore),
+            optional(function, "failure_result", failure_result),
+            optional(function, "retry_after", retry_after),
+        ),
         clock=chosen(clock),
-        bridge=None if bridge.idle else bridge,
-        key=key,
+        bridge=bridge,
+        key=optional(function, "key", key),
         max_keys=whole("max_keys", max_keys),
         key_ttl=seconds("key_ttl", key_ttl),
-        weight=_optional(positive, "weight", weight),
+        weight=optional(positive, "weight", weight),
         criticality=None if criticality is None else Criticality.of(criticality),
         mode=mode,
     )
-
-
-def _optional(check: Callable[..., Any], setting: str, value: Any) -> Any:
-    return None if value is None else check(setting, value)
 
 
 def _share(setting: str, value: float) -> float:
@@ -177,9 +184,3 @@ def _cap(given: Duration | None, reset: float) -> float:
         allowed = f"at least the reset_timeout of {reset:g} s"
         raise ConfigError("max_reset_timeout", given, allowed)
     return cap
-
-
-def _check_callables(**functions: object) -> None:
-    for setting, function in functions.items():
-        if function is not None and not callable(function):
-            raise ConfigError(setting, function, "a function, or None")

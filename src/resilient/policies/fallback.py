@@ -31,6 +31,8 @@ class Fallback(Policy):
         self._stale = tuple(each for each in alternatives if isinstance(each, Stale))
         self._matches = matcher("on", on)
         self.observes = bool(self._stale)
+        if self._stale:
+            hub.register(self)
 
     def check(self, fn: Callable[..., Any], is_async: bool) -> None:  # noqa: FBT001
         """Refuse an async alternative under a ``def``."""
@@ -77,6 +79,26 @@ class Fallback(Policy):
         """Keep a good answer for `stale`."""
         for each in self._stale:
             each.remember(fn, args, kwargs, answer)
+
+    def snapshot(self) -> list[Any]:
+        """The answers that `stale` remembers, for `restore`."""
+        return [each.snapshot() for each in self._stale]
+
+    def restore(self, saved: list[Any]) -> None:
+        """Remember what `snapshot` told, and nothing else."""
+        for each, answers in zip(self._stale, saved, strict=True):
+            each.restore(answers)
+
+    def reset(self) -> None:
+        """Forget every answer."""
+        for each in self._stale:
+            each.restore({})
+
+    def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
+        """Nothing to do: an inactive library runs no flow."""
+
+    def after_fork(self) -> None:
+        """Nothing to do: there is no lock."""
 
     def describe(self) -> str:
         """One line for `pipeline.describe()`."""

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from resilient.core.inspection import gives_coroutine
 from resilient.errors import ConfigError, Rejected
 
-__all__ = ["Catch", "Matcher", "catches", "matcher", "named", "positive", "whole"]
+__all__ = [
+    "Catch",
+    "Matcher",
+    "function",
+    "matcher",
+    "named",
+    "names_rejection",
+    "optional",
+    "positive",
+    "whole",
+]
 
 Matcher = Callable[[Exception], bool]
 Catch = type[Exception] | tuple[type[Exception], ...] | Matcher
-_ALLOWED = "an Exception class, a tuple of them, or a function of the exception"
+_ALLOWED = "an Exception class, a tuple of them, or a function of the exception, not async"
+_FUNCTION = "a function that is not async"
 
 
 def matcher(setting: str, catch: object) -> Matcher:
@@ -33,9 +46,7 @@ def matcher(setting: str, catch: object) -> Matcher:
             if not (isinstance(cls, type) and issubclass(cls, Exception)):
                 raise ConfigError(setting, cls, _ALLOWED)
         return lambda error: isinstance(error, classes)
-    if not callable(catch):
-        raise ConfigError(setting, catch, _ALLOWED)
-    predicate = catch
+    predicate = function(setting, catch, _ALLOWED)
     return lambda error: bool(predicate(error))
 
 
@@ -49,13 +60,25 @@ def _none(error: Exception) -> bool:
     return False
 
 
-def catches(catch: object, cls: type[Rejected]) -> bool:
-    """Whether `catch` names `cls` or one of its subclasses.
-
-    ``on=Exception`` does not name a rejection; ``on=Rejected`` and ``on=CircuitOpenError`` do.
-    """
+def names_rejection(catch: object) -> bool:
+    """Whether `catch` names a class of rejections; ``on=Exception`` does not."""
     names = catch if isinstance(catch, tuple) else (catch,)
-    return any(isinstance(name, type) and issubclass(name, cls) for name in names)
+    return any(isinstance(name, type) and issubclass(name, Rejected) for name in names)
+
+
+def function(setting: str, value: object, allowed: str = _FUNCTION) -> Any:
+    """Check a function that is not async; a coroutine would count as true, whatever it gives.
+
+    Raises `ConfigError`.
+    """
+    if not callable(value) or gives_coroutine(value):
+        raise ConfigError(setting, value, allowed)
+    return value
+
+
+def optional(check: Callable[..., Any], setting: str, value: object) -> Any:
+    """`value` as `check` reads it, or `None` if it is `None`."""
+    return None if value is None else check(setting, value)
 
 
 def named(value: object) -> str:

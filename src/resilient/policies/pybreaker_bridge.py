@@ -70,11 +70,6 @@ class Bridge:
         self._written = 0
         self._refreshed = float("-inf")
 
-    @property
-    def idle(self) -> bool:
-        """Whether there is nobody to serve."""
-        return not self._listeners and self.storage is None
-
     def tell(self, method: str, /, *args: Any, **kwargs: Any) -> None:
         """Have every listener's `method` called on the dispatcher."""
         for listener, outbox in zip(self._listeners, self._outboxes, strict=True):

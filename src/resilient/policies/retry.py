@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -15,17 +14,15 @@ from resilient.core.outcome import Outcome
 from resilient.core.policy import Policy
 from resilient.core.serial import serial
 from resilient.core.threads import may_wait
-from resilient.errors import ConfigError
 from resilient.events import RetryGaveUp, RetryScheduled
 from resilient.policies.attempts import AsyncAttempts, Attempt, attempts_sync
 from resilient.policies.backoff import Wait
-from resilient.policies.match import Catch, whole
+from resilient.policies.match import Catch, function, names_rejection, optional, whole
 from resilient.policies.retry_rules import (
     GiveUp,
     Labelled,
     RetryRules,
     Run,
-    names_rejections,
     stopper,
     strategy,
     wait_strategy,
@@ -199,24 +196,17 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
     stop_when, timed = stopper(stop)
     if attempts is not None:
         whole("attempts", attempts)
-    _check_function("before_sleep", before_sleep)
-    _check_function("retry_after", retry_after)
+    optional(function, "before_sleep", before_sleep)
+    optional(function, "retry_after", retry_after)
     rules = RetryRules(
         again=again,
         wait=wait_strategy(wait),
         stop=stop_when,
         attempts=3 if attempts is None and stop is None else attempts,
         max_delay=None if max_delay is None else seconds("max_delay", max_delay, zero=True),
-        names_rejections=names_rejections(on),
+        names_rejections=names_rejection(on),
         retry_exhausted=bool(retry_exhausted),
         retry_after=retry_after,
         clock=chosen(clock),
     )
     return Retry(rules, judges_results=judged, timed=timed, before_sleep=before_sleep)
-
-
-def _check_function(setting: str, function: object) -> None:
-    if function is None:
-        return
-    if not callable(function) or inspect.iscoroutinefunction(function):
-        raise ConfigError(setting, function, "a function that is not async, or None")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from resilient.core.deadline import remaining
 from resilient.core.serial import serial
 from resilient.errors import ConfigError, Rejected
 from resilient.policies.backoff import WAIT_ALLOWED, Wait, asked_wait, waiter
-from resilient.policies.match import catches, matcher
+from resilient.policies.match import function, matcher, optional
 
 __all__ = [
     "GiveUp",
@@ -103,7 +104,10 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
         return self.again(run, error, value)
 
     def _wait(self, run: Run, error: Exception | None, value: object) -> float | GiveUp:
-        wait = max(0.0, self.wait(run, error, value))
+        wait = self.wait(run, error, value)
+        if math.isnan(wait):
+            return GiveUp("the wait is no number")
+        wait = max(0.0, wait)
         asked = None if error is None else self._asked(error)
         if isinstance(error, Rejected):
             if asked is None:
@@ -133,8 +137,7 @@ def strategy(on: Any, on_result: Callable[[Any], bool] | None) -> tuple[Strategy
 
     Raises `ConfigError`.
     """
-    if on_result is not None and not callable(on_result):
-        raise ConfigError("on_result", on_result, "a function of the result, or None")
+    optional(function, "on_result", on_result)
     bridge = _tenacity()
     if bridge is not None and bridge.is_strategy(on):
         foreign = _foreign(bridge, on)
@@ -206,7 +209,6 @@ def _foreign(bridge: Any, strategy: Callable[[Any], Any]) -> Callable[..., Any]:
         attempted = bridge.Attempted(run.attempts, error, value)
         return strategy(
             bridge.state(
-                None,
                 attempted,
                 attempt=run.attempts,
                 began=run.began,
@@ -217,8 +219,3 @@ def _foreign(bridge: Any, strategy: Callable[[Any], Any]) -> Callable[..., Any]:
         )
 
     return ask
-
-
-def names_rejections(on: object) -> bool:
-    """Whether `on` names a rejection, so that rejections are retried at all."""
-    return catches(on, Rejected)

@@ -77,7 +77,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     def verdict(self, streak: int, counts: Counts) -> str | None:
         """Why the circuit must open now; `None` if it need not."""
         if self.failure_threshold is not None and streak >= self.failure_threshold:
-            return f"{streak} failures in a row"
+            return f"{streak} failure{'s' * (streak > 1)} in a row"
         failing, slow = self.rates(counts)
         if failing is None or slow is None:
             return None

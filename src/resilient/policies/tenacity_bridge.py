@@ -6,7 +6,6 @@ place of tenacity's future.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import tenacity
@@ -101,7 +100,6 @@ def needs_time(stop: Any) -> bool:
 
 
 def state(  # noqa: PLR0913  (what tenacity keeps)
-    fn: Callable[..., Any] | None,
     outcome: Attempted,
     *,
     attempt: int,
@@ -111,7 +109,7 @@ def state(  # noqa: PLR0913  (what tenacity keeps)
     upcoming: float = 0.0,
 ) -> tenacity.RetryCallState:
     """The state that a strategy expects, as of `now`."""
-    made = tenacity.RetryCallState(cast("Any", None), fn, (), {})
+    made = tenacity.RetryCallState(cast("Any", None), None, (), {})
     made.start_time = began
     made.attempt_number = attempt
     made.outcome = cast("Any", outcome)
