@@ -1,7 +1,9 @@
 """The blocking driver, and the straight line for functions.
 
 The driver performs what a flow yields, on the caller's thread. It never waits on a thread that
-runs an event loop, because every task of that loop would wait with it.
+runs an event loop, because every task of that loop would wait with it. The one thing it waits for
+there is a function that was given a worker thread (`within`): called directly, that function
+would have blocked the loop itself, and for longer.
 """
 
 from __future__ import annotations
