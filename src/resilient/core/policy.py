@@ -147,6 +147,10 @@ class Policy(Protector):
         """Itself."""
         return (self,)
 
+    def __repr__(self) -> str:
+        """What it is, in words."""
+        return f"<{self.describe()}>"
+
     def describe(self) -> str:
         """What it is, in words."""
         return f"{type(self).__name__}({self.name!r})" if self.name else type(self).__name__

@@ -38,6 +38,9 @@ class Override(NamedTuple):
     until: float = math.inf
 
 
+_SAID = {0.0: "breaker open", 0.5: "breaker half-open", 1.0: "breaker closed"}
+
+
 class Engine:
     """Holds what was observed last, and steps through every instant at which that changes itself.
 
@@ -106,7 +109,7 @@ class Engine:
         A CRITICAL one that opens is a hard trip, unless a working fallback answers for it.
         """
         until = self.now + self.settings.fresh_for if verdict == 1 else math.inf
-        said = Evidence("breaker", verdict, until, "breaker changed")
+        said = Evidence("breaker", verdict, until, _SAID.get(verdict, "breaker changed"))
         self.observe({**self.components, component.name: component.having(said)})
         critical = component.criticality is Criticality.CRITICAL
         if verdict == 0 and critical and not component.softened(self.now):
