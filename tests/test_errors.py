@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 import threading
+from typing import Any
 
 import pybreaker
 import pytest
@@ -86,6 +87,20 @@ def test_copies_with_its_attributes(error: ResilientError) -> None:
     twin = copy.copy(error)
     assert twin is not error
     assert attributes(twin) == attributes(error)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_pickles_with_its_notes(error: ResilientError) -> None:
+    """Law 14: what was noted on it, and what the application hung on it, arrive too."""
+    noted: Any = pickle.loads(pickle.dumps(error))
+    noted.add_note("tried 3 times")
+    noted.order = 42
+    noted.lock = threading.Lock()
+    twin = pickle.loads(pickle.dumps(noted))
+    assert twin.__notes__ == ["tried 3 times"]
+    assert twin.order == 42
+    assert twin.lock == repr(noted.lock)
+    assert str(twin) == str(error)
 
 
 def test_an_inner_error_that_cannot_travel_is_its_repr() -> None:

@@ -241,6 +241,72 @@ def test_close_delivers_and_joins() -> None:
         assert not set(workers()) - before
 
 
+def test_what_is_offered_while_it_closes_is_delivered(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does anything that comes after it get lost."""
+    seen: list[object] = []
+    listener = dispatcher.listener(seen.append)
+    listener.offer("before")
+    join = threading.Thread.join
+
+    def offering(thread: threading.Thread, timeout: float | None = None) -> None:
+        listener.offer("meanwhile")
+        join(thread, timeout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", offering)
+        assert dispatcher.close(WAIT)
+    listener.offer("after")
+    assert dispatcher.flush(WAIT)
+    assert seen == ["before", "meanwhile", "after"]
+
+
+def test_without_a_thread_items_wait_for_the_next_offer(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no thread can be started nobody is told, nobody is harmed, and nothing is lost."""
+    seen: list[int] = []
+    listener = dispatcher.listener(seen.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        listener.offer(1)
+        listener.offer(2)
+    assert seen == []
+    listener.offer(3)
+    assert dispatcher.flush(WAIT)
+    assert seen == [1, 2, 3]
+
+
+def no_thread(_: threading.Thread) -> None:
+    """What `Thread.start` does when the system has none left."""
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_watcher_that_cannot_be_started_stops_no_worker(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that took a listener serves it, although nobody can watch over the rest."""
+    go_on, begun = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def first(item: str) -> None:
+        seen.append(item)
+        begun.set()
+        go_on.wait(WAIT)
+
+    one, two = dispatcher.listener(first), dispatcher.listener(seen.append)
+    with dispatcher.changed:
+        one.offer("one")
+        two.offer("two")  # in line already when the worker takes the first
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert begun.wait(WAIT)
+    monkeypatch.undo()
+    go_on.set()
+    assert dispatcher.flush(WAIT)
+    assert seen == ["one", "two"]
+
+
 def test_cancel_ends_the_listening(dispatcher: Dispatcher) -> None:
     """What is queued is dropped, what comes later too, and what runs is finished."""
     busy, release = threading.Event(), threading.Event()
@@ -376,6 +442,31 @@ def test_subscribe_takes_a_type_of_event_and_a_function(event_type: Any, fn: Any
     """`TypeError` when it is called, not when something happens."""
     with pytest.raises(TypeError):
         resilient.subscribe(event_type, fn)
+
+
+def test_a_call_keeps_its_own_error_where_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Law 4: what the library cannot do for its listeners is no business of a call."""
+    assert resilient.shutdown(WAIT)
+    seen: list[Any] = []
+    subscription = resilient.subscribe(resilient.CircuitOpened, seen.append)
+    gate = resilient.breaker("dispatched", failure_threshold=1)
+
+    @gate
+    def down() -> None:
+        raise ConnectionError("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(ConnectionError, match="down"):
+            down()
+        assert resilient.shutdown(0.0) is True
+    gate.close()
+    gate.open()
+    assert resilient.shutdown(WAIT)
+    subscription.cancel()
+    assert [type(event) for event in seen] == [resilient.CircuitOpened] * 2
 
 
 def test_subscribe_delivers_a_type_with_its_subclasses() -> None:

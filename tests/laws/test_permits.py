@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 import resilient
-from resilient import CircuitOpenError, CircuitState, breaker, retry
+from resilient import (
+    CircuitOpenError,
+    CircuitState,
+    breaker,
+    deadline,
+    pipeline,
+    retry,
+    timeout,
+)
 from resilient.testing import ManualClock
 from tests.laws.harness import (
     ASYNC_SURFACES,
@@ -214,6 +222,40 @@ def test_a_loop_that_closes_on_a_trial_call(surface: str) -> None:
     task = loop.create_task(ASYNC_SURFACES[surface](gate, hangs)(object()))
     loop.run_until_complete(asyncio.sleep(0))
     assert gate.state is CircuitState.HALF_OPEN
+    loop.close()
+    del task
+    gc.collect()
+    gc.unfreeze()
+    assert_free(gate)
+
+
+@pytest.mark.parametrize("form", ["pipeline", "deadline", "timeout", "blocks"])
+def test_a_loop_that_closes_on_a_limited_trial_call(form: str) -> None:
+    """The same where a limit of time, which has long to go, is around the breaker."""
+    gc.freeze()  # what was there before need not be searched
+    gate, clock = make()
+    half_open(gate, clock)
+    limit = deadline(3600)
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    async def in_blocks() -> None:
+        async with limit, gate:
+            await hangs()
+
+    guarded: Any = {
+        "pipeline": pipeline(limit, gate, timeout(3600))(hangs),
+        "deadline": limit(gate(hangs)),
+        "timeout": timeout(3600)(gate(hangs)),
+        "blocks": in_blocks,
+    }[form]
+    task = loop.create_task(guarded())
+    loop.run_until_complete(asyncio.sleep(0))
+    with pytest.raises(CircuitOpenError):
+        gate.call(abs, -1)
     loop.close()
     del task
     gc.collect()

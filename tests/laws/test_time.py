@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import tenacity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -148,3 +149,44 @@ def test_a_snapshot_holds_no_instant() -> None:
         clock.advance(3)
         gates.append(gate.snapshot())
     assert gates[0] == gates[1]
+
+
+@pytest.mark.parametrize("order", ["retry outside", "breaker outside", "deadline between"])
+def test_a_retry_and_a_breaker_with_clocks_of_their_own(order: str) -> None:
+    """Law 7: what took how long is measured on one clock, the policy's own."""
+    of_breaker, of_retry = ManualClock(1e6), ManualClock(5)
+    gate = breaker("b", clock=of_breaker, failure_threshold=100)
+    began: list[float] = []
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        began.append(state.start_time)
+        return False
+
+    class Stop(tenacity.stop.stop_base):
+        def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+            return stop(retry_state)
+
+    again = retry(
+        on=BrokenError,
+        attempts=3,
+        wait=0,
+        stop=Stop() if order == "deadline between" else None,
+        clock=of_retry,
+    )
+    between = deadline(1e9, clock=ManualClock(7))
+    policies = {
+        "retry outside": (again, gate),
+        "breaker outside": (gate, again),
+        "deadline between": (again, between, gate),
+    }[order]
+
+    def fails() -> None:
+        of_breaker.advance(100)
+        of_retry.advance(2)
+        raise BrokenError
+
+    with history() as events, pytest.raises(BrokenError):
+        resilient.pipeline(*policies)(fails)()
+    (gave_up,) = [each for each in events if isinstance(each, resilient.RetryGaveUp)]
+    assert gave_up.seconds == 6
+    assert set(began) <= {5}

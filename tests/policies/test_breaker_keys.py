@@ -211,3 +211,44 @@ def test_health_is_the_mean() -> None:
             gate(ask)(key)
     assert gate.health().standing == 0.75
     assert gate.health().calls == 4
+
+
+def test_a_key_that_is_kept_follows_its_breaker() -> None:
+    """What `for_key` gave, or decorated, belongs to the breaker after its circuit was forgotten."""
+    gate, clock = make(key_ttl=100)
+    kept = gate.for_key("a")
+    guarded = kept(ask)
+    assert guarded(1) == 1
+    clock.advance(200)
+    for other in ("b", "c"):
+        gate.call(ask, other)
+    gate.force_open()
+    with pytest.raises(CircuitOpenError):
+        guarded(1)
+    with pytest.raises(CircuitOpenError), kept:
+        pytest.fail("entered")
+    assert kept.state is CircuitState.FORCED_OPEN
+    gate.close()
+    with pytest.raises(BrokenError):
+        guarded("down")
+    assert kept.state is gate.for_key("a").state is gate.state is OPEN
+    assert gate.metrics.last_error is not None
+    assert repr(kept.metrics.last_error) == repr(gate.metrics.last_error)
+
+
+def test_a_key_that_is_kept_and_forgotten_has_one_circuit() -> None:
+    """What fails through the kept gate is refused through the breaker."""
+    gate, clock = make(key_ttl=100)
+    guarded = gate.for_key("a")(ask)
+    with pytest.raises(BrokenError):
+        guarded("down")
+    clock.advance(10)
+    assert guarded(1) == 1
+    assert gate.for_key("a").state is CLOSED
+    for other in ("b", "c", "d", "e"):
+        clock.advance(200)
+        gate.call(ask, other)
+    with pytest.raises(BrokenError):
+        guarded("down")
+    with pytest.raises(CircuitOpenError):
+        gate.call(ask, "a")

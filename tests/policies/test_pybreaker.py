@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -54,7 +55,7 @@ class ToldEverything(Told):
 
     def before_call(self, cb: Any, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Write it down."""
-        self.words.append(("before", cb, func, args))
+        self.words.append(("before", cb, func, args, kwargs))
 
     def success(self, cb: Any) -> None:
         """Write it down."""
@@ -117,7 +118,68 @@ def test_listeners_of_each_call(surface: str) -> None:
     run = runs[surface]
     assert run(-1) == 1
     delivered()
-    assert listener.words == [("before", gate, abs, (-1,)), ("success", gate)]
+    assert listener.words == [("before", gate, abs, (-1,), {}), ("success", gate)]
+
+
+def told(gate: Any, listener: ToldEverything) -> list[tuple[object, ...]]:
+    """What a listener hears of a good call, one that opens the circuit, and one that is refused."""
+
+    def ask(order: int, *, down: bool) -> int:
+        if down:
+            raise BrokenError
+        return order
+
+    for down in (False, True, True):
+        with suppress(BrokenError, pybreaker.CircuitBreakerError):
+            gate.call(ask, 7, down=down)
+    delivered()
+    return [
+        (word[0], *word[3:]) if word[0] == "before" else (word[0], *word[2:])
+        for word in listener.words
+    ]
+
+
+def test_listeners_hear_what_pybreaker_tells_them() -> None:
+    """Calls that were admitted, with their keywords; the failure before the change of state."""
+    ours, theirs = ToldEverything(), ToldEverything()
+    gate = breaker("b", failure_threshold=1, listeners=[ours], clock=ManualClock())
+    other = pybreaker.CircuitBreaker(fail_max=1, listeners=[theirs])
+    words = told(gate, ours)
+    assert words == [
+        ("before", (7,), {"down": False}),
+        ("success",),
+        ("before", (7,), {"down": True}),
+        ("failure", BrokenError),
+        ("state", pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN),
+    ]
+    assert words == told(other, theirs)
+
+
+def test_listeners_hear_it_of_a_key_too() -> None:
+    """What `for_key` gives tells them the same."""
+    listener = ToldEverything()
+    gate = breaker(
+        "b", failure_threshold=1, key=lambda *_, **__: 1, listeners=[listener], clock=ManualClock()
+    )
+    words = told(gate.for_key("k"), listener)
+    assert [word[0] for word in words] == ["before", "success", "before", "failure", "state"]
+
+
+async def test_listeners_hear_it_of_coroutines_too() -> None:
+    """A coroutine that is refused was not begun."""
+    listener = ToldEverything()
+    gate = breaker("b", failure_threshold=1, listeners=[listener], clock=ManualClock())
+
+    @gate
+    async def ask(*, order: int) -> None:
+        raise BrokenError
+
+    for _ in range(2):
+        with suppress(BrokenError, resilient.CircuitOpenError):
+            await ask(order=7)
+    delivered()
+    assert [word[0] for word in listener.words] == ["before", "failure", "state"]
+    assert listener.words[0][3:] == ((), {"order": 7})
 
 
 def test_listeners_are_told_after_the_fact_and_elsewhere() -> None:
@@ -193,6 +255,67 @@ def test_two_breakers_on_one_storage() -> None:
     delivered()
     with pytest.raises(resilient.CircuitOpenError):
         second.call(abs, 1)
+
+
+@pytest.mark.parametrize("switch", ["force_open", "disable", "metrics_only"])
+def test_a_hand_on_the_switch_outweighs_other_processes(switch: str) -> None:
+    """Whatever they write into the storage, the state stays until it is changed here."""
+    clock = ManualClock()
+    shared = storage()
+    gate = breaker("b", storage=shared, reset_timeout=10, clock=clock)
+    gate.call(abs, 1)
+    getattr(gate, switch)()
+    state = gate.state
+    for written in (pybreaker.STATE_HALF_OPEN, pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN) * 2:
+        delivered()
+        shared.state = written
+        clock.advance(20)
+        with suppress(resilient.CircuitOpenError):
+            gate.call(abs, 1)
+        delivered()
+        assert gate.state is state
+    gate.close()
+    assert gate.state is CircuitState.CLOSED
+
+
+def test_a_breaker_that_is_forced_open_survives_anothers_trial() -> None:
+    """Two processes on one storage: the other one tries again, and only that one closes."""
+    clock = ManualClock()
+    shared = storage()
+    first, second = (breaker("b", reset_timeout=10, storage=shared, clock=clock) for _ in range(2))
+    second.call(abs, 1)
+    delivered()
+    first.force_open()
+    delivered()
+    for _ in range(6):
+        clock.advance(20)
+        for gate in (second, first):
+            with suppress(resilient.CircuitOpenError):
+                gate.call(abs, 1)
+            delivered()
+    assert second.state is CircuitState.CLOSED
+    assert first.state is CircuitState.FORCED_OPEN
+
+
+def test_a_storage_keeps_the_latest_state() -> None:
+    """Threads that hand their transitions on in another order leave no older state behind."""
+    shared = storage()
+    gate = breaker("b", failure_threshold=1, storage=shared, clock=ManualClock())
+    circuit = gate.find()
+    with gate.lock:
+        opened = circuit.move(CircuitState.OPEN, "first", 0)
+        closed = circuit.move(CircuitState.CLOSED, "then", 0)
+    gate.tell(circuit, closed)
+    gate.tell(circuit, opened)
+    delivered()
+    assert shared.state == pybreaker.STATE_CLOSED
+    assert gate.state is CircuitState.CLOSED
+
+
+def test_a_storage_has_no_room_for_keys() -> None:
+    """It holds one state: a breaker with keys is refused one when it is made."""
+    with pytest.raises(resilient.ConfigError, match=r"^storage="):
+        breaker("b", key=lambda key: key, storage=storage(), clock=ManualClock())
 
 
 @pytest.mark.parametrize("harm", ["raises", "hangs"])

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import resilient
-from resilient import CircuitOpened, CircuitState, Mode, breaker
+from resilient import CircuitOpened, CircuitState, Mode, breaker, fallback, stale, value
 from resilient.clock import system_clock
 from resilient.core.hub import hub
 from resilient.errors import CircuitOpenError
@@ -124,6 +124,44 @@ def test_a_breaker_made_meanwhile_lives_on() -> None:
     assert late.state is CircuitState.CLOSED
     assert late.call(abs, -1) == 1
     assert late.metrics.calls == 1
+
+
+def test_answers_that_are_kept_stay_in_their_world() -> None:
+    """A test meets no answer from outside, its own stay inside, and those from before come back."""
+    answers: list[object] = ["before"]
+
+    @fallback(stale(max_age=60), value("default"))
+    def rate() -> object:
+        if not answers:
+            raise ConnectionError
+        return answers.pop()
+
+    assert rate() == "before"
+    with isolated() as world:
+        assert rate() == "default"
+        world.clock.advance(3600)
+        answers.append("inside")
+        assert (rate(), rate()) == ("inside", "inside")
+        world.clock.advance(61)
+        assert rate() == "default"
+    assert rate() == "before"
+    with isolated():
+        assert rate() == "default"
+
+
+def test_answers_kept_by_what_a_test_has_made_end_with_it() -> None:
+    """A fallback that a test imports for the first time remembers nothing of it."""
+    answers = ["inside"]
+    with isolated():
+
+        @fallback(stale(), value("default"))
+        def rate() -> object:
+            if not answers:
+                raise ConnectionError
+            return answers.pop()
+
+        assert (rate(), rate()) == ("inside", "inside")
+    assert rate() == "default"
 
 
 def test_the_emergency_switch_comes_back() -> None:
