@@ -29,7 +29,9 @@ BLOCK = re.compile(
     r"^(?P<indent>[ ]*)```python\b[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
-LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)(?P<path>[^)#\s]+)")
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?")
+FENCED = re.compile(r"^[ ]*```.*?^[ ]*```[ ]*$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ +(?P<words>.+?) *$", re.MULTILINE)
 
 
 def blocks(text: str, name: str) -> Iterator[tuple[CodeType, bool]]:
@@ -75,10 +77,22 @@ def defined_tests(module: ModuleType) -> list[Callable[..., object]]:
 
 
 def broken_links(page: Path, text: str) -> list[str]:
-    """Relative links that lead to no file."""
-    return [
-        link["path"] for link in LINK.finditer(text) if not (page.parent / link["path"]).exists()
-    ]
+    """Relative links that lead to no file, or to no heading of a page."""
+    broken = []
+    for link in LINK.finditer(text):
+        path, anchor = link["path"], link["anchor"]
+        target = page.parent / path
+        if path and not target.exists():
+            broken.append(path)
+        elif anchor and anchor not in anchors(target.read_text("utf-8") if path else text):
+            broken.append(f"{path}#{anchor}")
+    return broken
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub calls the headings of a page: their words, without markup, joined by hyphens."""
+    headings = [found["words"].lower() for found in HEADING.finditer(FENCED.sub("", text))]
+    return {re.sub(r"[^\w -]", "", words).replace(" ", "-") for words in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
@@ -90,7 +104,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    """A relative link names a file of the project."""
+    """A relative link names a file of the project, and a heading that is on its page."""
     assert not broken_links(page, page.read_text("utf-8"))
 
 
@@ -150,7 +164,8 @@ def test_an_example_that_is_no_python_is_found() -> None:
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
-    """A file that is not there is named; addresses and anchors are not looked up."""
-    (tmp_path / "there.md").touch()
-    text = "[a](there.md#part) [b](gone.md) [c](https://example.org) [d](#here)"
-    assert broken_links(tmp_path / "page.md", text) == ["gone.md"]
+    """A file or a heading that is not there is named; addresses are not looked up."""
+    (tmp_path / "there.md").write_text("# A `part` of it, no more\n```sh\n# no\n```\n")
+    links = "[a](there.md#a-part-of-it-no-more) [b](gone.md) [c](https://example.org) [d](#here)"
+    text = f"## Here\n{links} [e](there.md#no) [f](#gone)"
+    assert broken_links(tmp_path / "page.md", text) == ["gone.md", "there.md#no", "#gone"]

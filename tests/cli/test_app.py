@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from resilient.cli import app
+from resilient.cli.demo import run
+from resilient.cli.demo.tally import Tally
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,27 @@ def test_the_version_is_unknown_where_nothing_is_installed(
     """A source tree that was never installed still answers."""
     monkeypatch.setattr(app, "DISTRIBUTION", "no-such-distribution")
     assert app.version() == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "status"),
+    [
+        ([], 1),
+        (["live", "live"], 0),
+        (["live", "database", "default"], 0),
+        (["live", "error"], 1),
+        (["live", "late"], 1),
+    ],
+)
+def test_the_status_is_the_protected_services(
+    kinds: list[str], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 only if it answered, and everything in time, whatever became of the bare one."""
+    tally = Tally(45, 40, 1)
+    tally.record([("bare", 0.5, 1.0, "error", "")])
+    for kind in kinds:
+        tally.record([("protected", 0.5, 0.01, kind, "")])
+    options = run.Options(45, 40, tmp_path / "report.html", 1, plain=True)
+    assert run._conclude(tally, options) == status
+    assert "report.html" in capsys.readouterr().out
+    assert options.report.exists()

@@ -39,6 +39,7 @@ POLICIES: dict[str, Callable[[], Any]] = {
     "fallback to a function": lambda: fallback(lambda error: 0),
     "stale": lambda: fallback(resilient.stale()),
     "deadline": lambda: deadline(99),
+    "timeout of threads": lambda: timeout(99, thread=True),
     "point": lambda: point("p"),
     "pipeline": lambda: pipeline(
         fallback(0),
@@ -93,7 +94,7 @@ def test_raised_by_a_function(policy: str, end: type[BaseException]) -> None:
 
 
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("policy", sorted({*POLICIES} - {"deadline"}))
+@pytest.mark.parametrize("policy", sorted({*POLICIES} - {"deadline", "timeout of threads"}))
 def test_thrown_into_a_coroutine(policy: str, end: type[BaseException]) -> None:
     """At an await: the same."""
     for surface in ("decorator", "call", "outcome"):

@@ -20,6 +20,7 @@ from resilient import (
     pipeline,
     point,
     retry,
+    stale,
     timeout,
 )
 from resilient.testing import ManualClock
@@ -30,13 +31,21 @@ POLICIES: dict[str, Callable[[], Any]] = {
     "key of a breaker": lambda: breaker("b", key=lambda *a: a, clock=ManualClock()).for_key("k"),
     "retry": lambda: retry(on=OSError, clock=ManualClock()),
     "fallback": lambda: fallback(0, on=ZeroDivisionError),
+    "stale": lambda: fallback(stale(clock=ManualClock()), on=ZeroDivisionError),
     "deadline": lambda: deadline(99),
     "point": lambda: point("p"),
     "pipeline": lambda: pipeline(point("p"), breaker("b", clock=ManualClock())),
 }
 ASYNC_POLICIES: dict[str, Callable[[], Any]] = {**POLICIES, "timeout": lambda: timeout(99)}
+SYNC_POLICIES: dict[str, Callable[[], Any]] = {
+    **POLICIES,
+    "timeout of threads": lambda: timeout(99, thread=True),
+}
+ALL_POLICIES = {**ASYNC_POLICIES, **SYNC_POLICIES}
 each_policy = pytest.mark.parametrize("policy", POLICIES)
+each_sync_policy = pytest.mark.parametrize("policy", SYNC_POLICIES)
 each_async_policy = pytest.mark.parametrize("policy", ASYNC_POLICIES)
+each_of_all = pytest.mark.parametrize("policy", ALL_POLICIES)
 
 
 def generator(_x: int) -> Iterator[int]:
@@ -74,10 +83,10 @@ GENERATORS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
-@each_async_policy
+@each_of_all
 def test_generators_are_refused(policy: str, kind: str) -> None:
     """At decoration, and by `call`, saying what to do instead."""
-    made = ASYNC_POLICIES[policy]()
+    made = ALL_POLICIES[policy]()
     with pytest.raises(TypeError, match="with breaker"):
         made(GENERATORS[kind])
     if not isinstance(GENERATORS[kind], staticmethod | classmethod):
@@ -86,17 +95,17 @@ def test_generators_are_refused(policy: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("thing", [5, None, "f", int, Yielding, object()], ids=repr)
-@each_async_policy
+@each_of_all
 def test_what_is_no_function_is_refused(policy: str, thing: Any) -> None:
     """Classes and things that cannot be called."""
-    made = ASYNC_POLICIES[policy]()
+    made = ALL_POLICIES[policy]()
     with pytest.raises(TypeError):
         made(thing)
     with pytest.raises(TypeError):
         made.call(thing)
 
 
-@each_policy
+@each_sync_policy
 def test_a_def_that_returns_a_coroutine_is_refused(policy: str) -> None:
     """A created coroutine is no success: the cure is named, and nothing is left unawaited."""
 
@@ -106,7 +115,7 @@ def test_a_def_that_returns_a_coroutine_is_refused(policy: str) -> None:
     def disguised() -> Coroutine[Any, Any, int]:
         return ask()
 
-    made = POLICIES[policy]()
+    made = SYNC_POLICIES[policy]()
     for run in (made(disguised), functools.partial(made.call, disguised)):
         with pytest.raises(TypeError, match="async def"):
             run()
@@ -157,12 +166,12 @@ ASYNC_KINDS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", SYNC_KINDS)
-@each_policy
+@each_sync_policy
 def test_anything_that_can_be_called(policy: str, kind: str) -> None:
     """Arguments, results and kind stay what they were."""
     fn = SYNC_KINDS[kind]
     args = (7, 2) if kind == "builtin" else (7,)
-    made = POLICIES[policy]()
+    made = SYNC_POLICIES[policy]()
     assert made(fn)(*args) == made.call(fn, *args) == fn(*args)
     assert not inspect.iscoroutinefunction(made(fn))
     assert isinstance(made(fn), types.FunctionType)
@@ -184,10 +193,10 @@ def test_anything_that_can_be_awaited(policy: str, kind: str) -> None:
     assert first == second == expected
 
 
-@each_policy
+@each_sync_policy
 def test_a_protected_function_looks_like_itself(policy: str) -> None:
     """Name, documentation, signature, module; the undecorated one within."""
-    guarded = POLICIES[policy]()(plain)
+    guarded = SYNC_POLICIES[policy]()(plain)
     assert guarded.__name__ == "plain"
     assert guarded.__doc__ == plain.__doc__
     assert inspect.signature(guarded) == inspect.signature(plain)
@@ -321,7 +330,7 @@ def test_keywords_called_like_our_own_parameters() -> None:
         return kwargs
 
     names = {"fn": 1, "self": 2, "args": 3, "kwargs": 4, "call": 5, "policies": 6}
-    for make in POLICIES.values():
+    for make in SYNC_POLICIES.values():
         made = make()
         assert made(fn)(**names) == names
         assert made.call(fn, **names) == names

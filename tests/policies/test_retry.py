@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import resilient
-from resilient import CircuitOpenError, Rejected, deadline, retry
+from resilient import CircuitOpenError, Rejected, backoff, deadline, retry
 from tests.policies.scripted import RUNNERS, Does, Runner, Script, Sleeper, our_notes, run_async
 
 every_way = pytest.mark.parametrize("run", RUNNERS.values(), ids=RUNNERS)
@@ -692,3 +692,28 @@ def test_generators_cannot_be_retried() -> None:
     for generator in (rows, more_rows):
         with pytest.raises(TypeError, match="generator"):
             retry(on=ConnectionError)(generator)
+
+
+@every_way
+def test_one_backoff_is_no_shared_iterator(run: Runner) -> None:
+    """A call that runs in the middle of another one waits as long as it would alone."""
+    clock = Sleeper()
+    again = retry(
+        on=ConnectionError,
+        attempts=4,
+        wait=backoff(1, factor=2, cap=100, jitter=False),
+        clock=clock,
+    )
+    inner = Script(ConnectionError("inner"))
+
+    def outer() -> None:
+        if first.count == 2:
+            with pytest.raises(ConnectionError, match="inner"):
+                again.call(inner)
+        raise ConnectionError("outer")
+
+    first = Does(outer)
+    with pytest.raises(ConnectionError, match="outer") as caught:
+        run(again, first)
+    assert clock.waits == [1, 1, 2, 4, 2, 4]
+    assert "waits in s: 1, 2, 4" in our_notes(caught.value)[0]

@@ -25,7 +25,6 @@ Ts = TypeVarTuple("Ts")
 Fn = Callable[[], Coroutine[Any, Any, Any]]
 Way = Callable[[Protector, Fn], Awaitable[Any]]
 
-TICK = 0.02
 ROUNDING = 1e-6
 
 
@@ -89,7 +88,7 @@ def counted(main: Coroutine[Any, Any, Any]) -> int:
 @every_way
 @pytest.mark.parametrize("limit", [0.001, 0.02, 0.05, 1, 30, 3600, timedelta(minutes=2)])
 def test_ends_what_takes_too_long(way: Way, limit: Any) -> None:
-    """`CallTimeoutError`, not before the limit and at most 20 ms after it, on the loop's time."""
+    """`CallTimeoutError`, at the limit and not before, on the loop's time."""
     clock = ManualClock(7.3)
     seconds = limit.total_seconds() if isinstance(limit, timedelta) else limit
 
@@ -102,7 +101,7 @@ def test_ends_what_takes_too_long(way: Way, limit: Any) -> None:
         assert cancelling() == 0
 
     run(main(), clock)
-    assert seconds - ROUNDING <= clock.monotonic() - 7.3 <= seconds + TICK + ROUNDING
+    assert clock.monotonic() - 7.3 == pytest.approx(seconds, abs=ROUNDING)
 
 
 @settings(max_examples=60, deadline=None)
@@ -116,7 +115,7 @@ def test_never_early_and_hardly_late(limit: float, start: float) -> None:
             await timeout(limit)(forever)()
 
     run(main(), clock)
-    assert limit - ROUNDING <= clock.monotonic() - start <= limit + TICK + ROUNDING
+    assert clock.monotonic() - start == pytest.approx(limit, abs=ROUNDING)
 
 
 @every_way
@@ -133,7 +132,7 @@ def test_the_limit_counts_from_the_start_of_the_call(way: Way) -> None:
             await way(timeout(1), late_to_suspend)
 
     run(main(), clock)
-    assert 1 - ROUNDING <= clock.monotonic() <= 1 + TICK + ROUNDING
+    assert clock.monotonic() == pytest.approx(1, abs=ROUNDING)
 
 
 @every_way
@@ -310,7 +309,7 @@ def test_a_swallowed_cancellation_still_gives_its_answer(way: Way) -> None:
         await asyncio.sleep(1)
 
     run(main(), clock)
-    assert 4 <= clock.monotonic() <= 4 + 2 * TICK + ROUNDING
+    assert clock.monotonic() == pytest.approx(4, abs=ROUNDING)
 
 
 @every_way
@@ -370,7 +369,7 @@ def test_of_nested_limits_the_shorter_one_ends_the_call(
         began = clock.monotonic()
         with pytest.raises(CallTimeoutError):
             await way(pipeline(timeout(outer), timeout(inner)), forever)
-        assert limit - ROUNDING <= clock.monotonic() - began <= limit + TICK + ROUNDING
+        assert clock.monotonic() - began == pytest.approx(limit, abs=ROUNDING)
         assert cancelling() == 0
 
         async def around() -> None:
@@ -379,7 +378,7 @@ def test_of_nested_limits_the_shorter_one_ends_the_call(
         began = clock.monotonic()
         with pytest.raises(CallTimeoutError):
             await way(timeout(outer), around)
-        assert limit - ROUNDING <= clock.monotonic() - began <= limit + TICK + ROUNDING
+        assert clock.monotonic() - began == pytest.approx(limit, abs=ROUNDING)
         assert cancelling() == 0
         await asyncio.sleep(10)
 
@@ -401,7 +400,7 @@ def test_an_inner_timeout_can_be_handled_within_the_outer_limit(way: Way) -> Non
             await way(timeout(3), tries_twice)
 
     run(main(), clock)
-    assert 3 - ROUNDING <= clock.monotonic() <= 3 + TICK + ROUNDING
+    assert clock.monotonic() == pytest.approx(3, abs=ROUNDING)
 
 
 @every_way
@@ -566,9 +565,7 @@ def test_one_function_serves_several_loops() -> None:
         return spent
 
     with ThreadPoolExecutor(8) as pool:
-        assert all(
-            125 <= spent <= 125 + 25 * TICK + ROUNDING for spent in pool.map(loops, range(8))
-        )
+        assert list(pool.map(loops, range(8))) == pytest.approx([125] * 8, abs=ROUNDING)
 
 
 def test_two_loops_may_take_turns_on_one_thread() -> None:
@@ -586,7 +583,7 @@ def test_two_loops_may_take_turns_on_one_thread() -> None:
     finally:
         for loop in loops:
             loop.close()
-    assert [clock.monotonic() for clock in clocks] == pytest.approx([5, 1005], abs=TICK + ROUNDING)
+    assert [clock.monotonic() for clock in clocks] == pytest.approx([5, 1005], abs=ROUNDING)
 
 
 # Deadlines
@@ -603,7 +600,7 @@ def test_a_limit_is_clipped_to_the_deadline(way: Way) -> None:
             with pytest.raises(CallTimeoutError) as caught:
                 await way(timeout(5), forever)
         assert caught.value.seconds == pytest.approx(0.75)
-        assert clock.monotonic() == pytest.approx(1, abs=TICK + ROUNDING)
+        assert clock.monotonic() == pytest.approx(1, abs=ROUNDING)
         with deadline(100, clock=clock), pytest.raises(CallTimeoutError) as caught:
             await way(timeout(5), forever)
         assert caught.value.seconds == 5
