@@ -106,7 +106,7 @@ def chosen(clock: Clock | None) -> Clock:
     if clock is None:
         # A cast, because type checkers take functions in attributes for methods yet to be bound.
         return cast("Clock", system_clock)
-    if not isinstance(cast("object", clock), Clock):
+    if isinstance(clock, type) or not isinstance(cast("object", clock), Clock):
         allowed = "an object with monotonic, time, sleep and sleep_async, such as ManualClock()"
         raise ConfigError("clock", clock, allowed)
     return clock

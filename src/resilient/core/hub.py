@@ -91,9 +91,8 @@ class Hub:
         """Switch every policy on, or turn them all into pass-throughs."""
         with self._lock:
             self.active = active
-            policies = list(self._policies)
-        for policy in policies:
-            policy.set_active(active)
+            for policy in list(self._policies):
+                policy.set_active(active)
 
     def after_fork(self) -> None:
         """Give the child fresh locks, no permits of the parent, and an idle dispatcher."""
