@@ -19,29 +19,7 @@ from resilient.core.ports import CircuitHealth, Criticality
 from resilient.errors import ConfigError
 from resilient.events import CircuitOpened, CircuitState, FallbackUsed
 from resilient.mode import Mode, SystemOperationMode, SystemState, default_mode
-
-
-class HandClock:
-    """A clock that only a test turns."""
-
-    def __init__(self) -> None:
-        self.at = 100.0
-
-    def monotonic(self) -> float:
-        """The hands."""
-        return self.at
-
-    def time(self) -> float:
-        """A wall clock two billion seconds further."""
-        return 2e9 + self.at
-
-    def sleep(self, seconds: float, /) -> None:
-        """Return at once, later."""
-        self.at += seconds
-
-    async def sleep_async(self, seconds: float, /) -> None:
-        """Return at once, later."""
-        self.at += seconds
+from tests.hands import HandClock
 
 
 @dataclass(eq=False)

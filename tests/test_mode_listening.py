@@ -15,30 +15,7 @@ from resilient.core.hub import hub, subscribe
 from resilient.errors import ConfigError
 from resilient.events import Severity
 from resilient.mode import Mode, ModeChange, SystemOperationMode
-
-
-class HandClock:
-    """A clock that only a test, or a sleep of the library's own, turns."""
-
-    def __init__(self) -> None:
-        self.at = 100.0
-
-    def monotonic(self) -> float:
-        """The hands."""
-        return self.at
-
-    def time(self) -> float:
-        """A wall clock two billion seconds further."""
-        return 2e9 + self.at
-
-    def sleep(self, seconds: float, /) -> None:
-        """Return at once, later."""
-        self.at += seconds
-
-    async def sleep_async(self, seconds: float, /) -> None:
-        """Return at once, later."""
-        self.at += seconds
-        await asyncio.sleep(0)
+from tests.hands import HandClock
 
 
 @pytest.fixture

@@ -35,8 +35,12 @@ class Gauge(Protocol):
     `barred` is the instant until which it refuses every call.
     """
 
-    live: Any
     barred: float
+
+    @property
+    def live(self) -> Meter | None:
+        """The counter, while the straight line may use it."""
+        ...
 
     def passed(self, meter: Any, started: float, ended: float, /) -> None:
         """Record a success that the straight line may not count by itself."""
