@@ -13,19 +13,27 @@ import pytest
 
 from resilient import errors
 from resilient.errors import (
+    BulkheadFullError,
     CallTimeoutError,
     CircuitOpenError,
     ConfigError,
     DeadlineExceededError,
+    FeatureUnavailableError,
     MissingExtraError,
+    RateLimitedError,
     Rejected,
     ResilientError,
+    ThrottledError,
 )
 
 EXAMPLES: list[ResilientError] = [
     ResilientError("something of ours"),
     Rejected("db", 2.5, "no places"),
     CircuitOpenError("db", 10.0, "open", ValueError("last")),
+    BulkheadFullError("db", None, "every slot is taken"),
+    RateLimitedError("db", 0.25, "10 calls a second are used up"),
+    ThrottledError("db", None, "20 calls in flight are the limit"),
+    FeatureUnavailableError("search", None, "not in EMERGENCY", "EMERGENCY"),
     DeadlineExceededError("deadline", None, "no time is left"),
     CallTimeoutError("timeout(2)", 2.0),
     ConfigError("limit", 0, "a whole number >= 1", "LIMIT in the environment"),
@@ -34,6 +42,10 @@ EXAMPLES: list[ResilientError] = [
 TREE = {
     Rejected: (ResilientError,),
     CircuitOpenError: (Rejected, pybreaker.CircuitBreakerError),
+    BulkheadFullError: (Rejected,),
+    RateLimitedError: (Rejected,),
+    ThrottledError: (Rejected,),
+    FeatureUnavailableError: (Rejected,),
     DeadlineExceededError: (Rejected, TimeoutError),
     CallTimeoutError: (ResilientError, TimeoutError),
     ConfigError: (ResilientError, ValueError),

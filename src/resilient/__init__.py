@@ -15,13 +15,17 @@ from resilient.core.hub import subscribe
 from resilient.core.outcome import Freshness, Outcome
 from resilient.core.ports import Criticality
 from resilient.errors import (
+    BulkheadFullError,
     CallTimeoutError,
     CircuitOpenError,
     ConfigError,
     DeadlineExceededError,
+    FeatureUnavailableError,
     MissingExtraError,
+    RateLimitedError,
     Rejected,
     ResilientError,
+    ThrottledError,
 )
 from resilient.events import (
     CallFailed,
@@ -59,6 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BreakerMetrics",
+    "BulkheadFullError",
     "CallFailed",
     "CallRejected",
     "CallTimedOut",
@@ -79,12 +84,14 @@ __all__ = [
     "Event",
     "Fallback",
     "FallbackUsed",
+    "FeatureUnavailableError",
     "Freshness",
     "MissingExtraError",
     "Mode",
     "ModeChange",
     "Outcome",
     "Pipeline",
+    "RateLimitedError",
     "Rejected",
     "ResilientError",
     "Retry",
@@ -93,6 +100,7 @@ __all__ = [
     "Severity",
     "SystemOperationMode",
     "SystemState",
+    "ThrottledError",
     "Timeout",
     "alternative",
     "backoff",

@@ -5,6 +5,10 @@
     ResilientError
     +- Rejected                    .name .retry_after .reason
     |  +- CircuitOpenError         also pybreaker.CircuitBreakerError; .last_error
+    |  +- BulkheadFullError        no slot, and no place to wait for one
+    |  +- RateLimitedError         too soon after the calls before
+    |  +- ThrottledError           a limit that the dependency's own answers have lowered
+    |  +- FeatureUnavailableError  not in this mode; .mode
     |  +- DeadlineExceededError    also TimeoutError: no time left to start
     +- CallTimeoutError            also TimeoutError: started, did not finish in time
     +- ConfigError                 also ValueError: .setting .value .allowed .origin
@@ -24,13 +28,17 @@ from typing import Any
 from pybreaker import CircuitBreakerError
 
 __all__ = [
+    "BulkheadFullError",
     "CallTimeoutError",
     "CircuitOpenError",
     "ConfigError",
     "DeadlineExceededError",
+    "FeatureUnavailableError",
     "MissingExtraError",
+    "RateLimitedError",
     "Rejected",
     "ResilientError",
+    "ThrottledError",
 ]
 
 
@@ -133,6 +141,54 @@ class CircuitOpenError(Rejected, CircuitBreakerError):
         """
         error: BaseException | str | None = self._field(3)
         return error
+
+
+class BulkheadFullError(Rejected):
+    """Every slot of a bulkhead is taken, and its queue is full or was waited in for too long.
+
+    ``retry_after`` is unknown (`None`): slots are freed by other calls, not by time.
+
+    Example::
+
+        except resilient.BulkheadFullError:
+            return Response(status=503)
+    """
+
+
+class RateLimitedError(Rejected):
+    """The rate is used up; ``retry_after`` says when the next call would be admitted.
+
+    Example::
+
+        except resilient.RateLimitedError as refusal:
+            return Response(status=429, headers={"Retry-After": str(refusal.retry_after)})
+    """
+
+
+class ThrottledError(Rejected):
+    """The dependency seems overloaded, so this call spares it: a throttle or an adaptive limit.
+
+    Example::
+
+        except resilient.ThrottledError:
+            return cached_page
+    """
+
+
+class FeatureUnavailableError(Rejected):
+    """The mode of the system does not allow this call. The fourth argument is the mode.
+
+    Example::
+
+        except resilient.FeatureUnavailableError as refusal:
+            return f"not available while the system is {refusal.mode}"
+    """
+
+    @property
+    def mode(self) -> str | None:
+        """Name of the mode that shut the gate, such as ``EMERGENCY``."""
+        mode: str | None = self._field(3)
+        return mode
 
 
 class _TimeError(ResilientError, TimeoutError):
