@@ -1,4 +1,4 @@
-"""The asyncio driver, and the straight line for coroutine functions."""
+"""The asyncio driver."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from resilient.clock import Clock, chosen
-from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
+from resilient.clock import Clock
+from resilient.core.dispatch import running_loop
+from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Wait, Within
 from resilient.core.outcome import Outcome
-from resilient.core.policy import Line
-from resilient.core.segment import Segment
-from resilient.core.serial import serial
 from resilient.core.timer import within
+from resilient.core.waiting import Waiting
 
-__all__ = ["drive", "line", "pause", "run"]
+__all__ = ["drive", "pause", "run", "waited"]
 
 
 async def drive(step: Step, call: Call) -> Outcome[Any]:
@@ -48,13 +47,56 @@ async def pause(seconds: float, clock: Clock) -> None:
         await asyncio.sleep(0)
 
 
-async def _perform(effect: Sleep | Within | Reply) -> Any:
+async def waited(waiting: Waiting) -> Any:
+    """Wait at a gate: the permit, or a `Rejected`, which is not raised."""
+    try:
+        await _wait(waiting)
+    except BaseException:
+        waiting.cancel()
+        raise
+    return waiting.finish()
+
+
+async def _perform(effect: Sleep | Wait | Within | Reply) -> Any:
     if type(effect) is Sleep:
         await pause(effect.seconds, effect.clock)
         return None
+    if type(effect) is Wait:
+        return await _wait(effect.waiting)
     if type(effect) is Within:
         return await _within(effect)
     return await _answer(effect.fn, effect.args, effect.kwargs)
+
+
+async def _wait(waiting: Waiting) -> None:
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+
+    def wake() -> None:
+        if running_loop() is loop:
+            _resolve(woken)
+        else:
+            loop.call_soon_threadsafe(_resolve, woken)
+
+    waiting.notify(wake)
+    clock, seconds = waiting.clock, waiting.seconds
+    if woken.done():
+        return
+    if seconds is None:
+        await woken
+    elif getattr(clock, "jumps", False) and getattr(loop, "clock", None) is not clock:
+        await clock.sleep_async(seconds)
+    else:
+        timer = loop.call_later(seconds, _resolve, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def _answer(
@@ -78,70 +120,3 @@ async def _within(effect: Within) -> Outcome[Any]:
     except Exception as error:  # noqa: BLE001  (judged by the policies)
         return Outcome(error=error)
     return outcome
-
-
-def line(segment: Segment) -> Line:
-    """The straight line of `segment` for a coroutine function."""
-    if not segment.straight:
-        return _flow_only(segment)
-    return _plain(segment) if segment.clock is None else _gated(segment)
-
-
-def _flow_only(segment: Segment) -> Line:
-    async def guarded(*args: Any, **kwargs: Any) -> Any:
-        return await run(segment.step, segment.call(args, kwargs, serial.value))
-
-    return guarded
-
-
-# The lines below are what every good call costs, so they are written for the machine: an empty
-# dictionary of keywords is not unpacked, and what is read on each call is a local of the closure.
-
-
-def _plain(segment: Segment) -> Line:
-    target = segment.target
-
-    async def guarded(*args: Any, **kwargs: Any) -> Any:
-        mark = serial.value
-        try:
-            return await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
-        except Exception as error:  # noqa: BLE001  (judged by the policies)
-            first: Outcome[Any] = Outcome(error=error)
-        call = segment.call(args, kwargs, mark, first)
-        del first
-        return await run(segment.step, call)
-
-    return guarded
-
-
-def _gated(segment: Segment) -> Line:
-    target, fixed, find = segment.target, segment.gauge, segment.find
-    clock, final, marked = chosen(segment.clock), segment.final, segment.marked
-
-    async def guarded(*args: Any, **kwargs: Any) -> Any:
-        mark = serial.value if marked else 0
-        gauge = fixed or find(*args, **kwargs)
-        live = gauge.live
-        if live is None:
-            left = gauge.barred - clock.monotonic()
-            if final and left > 0:
-                raise gauge.refused(left)
-            return await run(segment.step, segment.call(args, kwargs, mark))
-        read = clock.monotonic
-        started = read()
-        try:
-            result = await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
-        except Exception as error:  # noqa: BLE001  (judged by the policies)
-            first: Outcome[Any] = Outcome(error=error)
-        else:
-            ended = read()
-            if ended < live.edge and ended - started <= live.limit:
-                live.ok += 1
-            else:
-                gauge.passed(live, started, ended)
-            return result
-        call = segment.call(args, kwargs, mark, first, gauge.permit(live, started), started)
-        del first, gauge
-        return await run(segment.step, call)
-
-    return guarded

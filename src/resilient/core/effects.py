@@ -11,8 +11,20 @@ from typing import Any, Protocol, final
 
 from resilient.clock import Clock
 from resilient.core.outcome import Outcome
+from resilient.core.waiting import Waiting
 
-__all__ = ["Call", "Effect", "Flow", "Guarded", "Invoke", "Reply", "Sleep", "Step", "Within"]
+__all__ = [
+    "Call",
+    "Effect",
+    "Flow",
+    "Guarded",
+    "Invoke",
+    "Reply",
+    "Sleep",
+    "Step",
+    "Wait",
+    "Within",
+]
 
 
 class Guarded(Protocol):
@@ -123,6 +135,16 @@ class Within:
         self.call = call
 
 
-Effect = Invoke | Reply | Sleep | Within
+@final
+class Wait:
+    """Wait in the queue of a gate until woken, or until the time is over."""
+
+    __slots__ = ("waiting",)
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.waiting = waiting
+
+
+Effect = Invoke | Reply | Sleep | Wait | Within
 Flow = Generator[Effect, Any, Outcome[Any]]
 Step = Callable[[Call], Flow]

@@ -7,16 +7,18 @@ when the call was cancelled, interrupted, rejected further in, or never ran.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from resilient.core.effects import Call, Flow, Step
+from resilient.core import threads
+from resilient.core.effects import Call, Effect, Flow, Step, Wait
 from resilient.core.held import HeldPermits
 from resilient.core.hub import hub
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Policy
+from resilient.core.waiting import Waiting
 from resilient.errors import Rejected
 
 __all__ = ["COMPLETED", "Gate", "PermitManager"]
@@ -38,17 +40,30 @@ class Gate(Policy):
 
     @abstractmethod
     def admit(self, /, *args: Any, **kwargs: Any) -> Any:
-        """A permit for a call with these arguments, or a new `Rejected`, which is not raised."""
+        """A permit for a call with these arguments, a new `Rejected`, or a `Waiting`.
+
+        A rejection is returned, not raised. A permit is never `None`.
+        """
 
     @abstractmethod
     def settle(self, permit: Any, outcome: Outcome[Any] | None) -> None:
         """End a permit. `None` is abandoned: nothing is judged."""
+
+    def at_once(self, /, *args: Any, **kwargs: Any) -> Any:
+        """For a swift gate: a permit if there is one without waiting, else `None`, untouched."""
+        raise NotImplementedError(args, kwargs)
+
+    def succeeded(self, permit: Any, /) -> None:
+        """For a swift gate: settle a call that returned."""
+        self.settle(permit, COMPLETED)
 
     def flow(self, call: Call, inner: Step, place: int) -> Flow:
         """Admit, go on, settle whatever happens."""
         permit = call.take(place)
         if permit is None:
             permit = self.admit(*call.args, **call.kwargs)
+            if isinstance(permit, Waiting):
+                permit = yield from _waited(permit, call)
             if isinstance(permit, Rejected):
                 return Outcome(error=permit)
         outcome: Outcome[Any] | None = None
@@ -75,7 +90,8 @@ class Gate(Policy):
 
     def enter(self) -> Any:
         """Admit a block and let an injected fault fail it. Raises `Rejected`."""
-        permit, fault = self._admitted()
+        permit = _granted(_after_wait(self.admit()))
+        fault = self._fault()
         if fault is not None:
             with self._settling(permit):
                 fault(_nothing)()
@@ -83,20 +99,15 @@ class Gate(Policy):
 
     async def enter_async(self) -> Any:
         """As `enter`, for ``async with``."""
-        permit, fault = self._admitted()
+        permit = _granted(await _after_wait_async(self.admit()))
+        fault = self._fault()
         if fault is not None:
             with self._settling(permit):
                 await fault(_nothing_async)()
         return permit
 
-    def _admitted(self) -> tuple[Any, Callable[..., Any] | None]:
-        permit = self.admit()
-        if isinstance(permit, Rejected):
-            try:
-                raise permit
-            finally:
-                del permit  # its traceback holds this frame
-        return permit, hub.faults.get(self.name) if hub.faults else None
+    def _fault(self) -> Callable[..., Any] | None:
+        return hub.faults.get(self.name) if hub.faults else None
 
     @contextmanager
     def _settling(self, permit: Any) -> Iterator[None]:
@@ -155,6 +166,40 @@ class Gate(Policy):
         """Hold nothing of the parent's."""
         if self._held is not None:
             self._held.after_fork()
+
+
+def _waited(waiting: Waiting, call: Call) -> Generator[Effect, Any, Any]:
+    """Wait in a flow, unless that blocks others: the permit, or a `Rejected`."""
+    if not call.guard.is_async and not threads.may_wait(waiting.clock):
+        return waiting.refuse(threads.BLOCKED)
+    try:
+        yield Wait(waiting)
+    except BaseException:
+        waiting.cancel()
+        raise
+    return waiting.finish()
+
+
+def _after_wait(permit: Any) -> Any:
+    return threads.waited(permit) if isinstance(permit, Waiting) else permit
+
+
+async def _after_wait_async(permit: Any) -> Any:
+    if not isinstance(permit, Waiting):
+        return permit
+    from resilient.core import aio  # noqa: PLC0415  (only async programs load asyncio)
+
+    return await aio.waited(permit)
+
+
+def _granted(permit: Any) -> Any:
+    """`permit`, or raise it, from a frame that keeps nothing: its traceback holds this one."""
+    if isinstance(permit, Rejected):
+        try:
+            raise permit
+        finally:
+            del permit
+    return permit
 
 
 class PermitManager:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from resilient.clock import Clock, chosen
 from resilient.core.effects import Call, Flow, Guarded, Step
 
-__all__ = ["Gauge", "Line", "Meter", "Policy", "Protector"]
+__all__ = ["Gauge", "Line", "Meter", "Places", "Policy", "Protector", "Slots"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,6 +52,40 @@ class Gauge(Protocol):
 
     def permit(self, meter: Any, started: float, /) -> object:
         """The permit that the straight line held, for the flow."""
+        ...
+
+
+class Places(Protocol):
+    """Free places, one entry each. Both operations are atomic."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def pop(self) -> object:
+        """Take one. Raises `IndexError` if there is none."""
+        ...
+
+    def append(self, place: None, /) -> None:
+        """Give one back."""
+        ...
+
+
+class Slots(Protocol):
+    """A gate whose free places the straight line takes and gives back by itself.
+
+    After giving one back to where it was taken, the line asks whether somebody is `waiting`.
+    """
+
+    waiting: bool
+
+    @property
+    def free(self) -> Places:
+        """Where the next place is taken; empty for the line while somebody waits."""
+        ...
+
+    def hand_over(self) -> None:
+        """Give free places to those who wait."""
         ...
 
 
@@ -115,6 +149,10 @@ class Policy(Protector):
     """Whether it wants to see every good answer of what is inside; then `observe` does."""
     gate = False
     """Whether it admits calls and settles them."""
+    metered = False
+    """Whether it is a gate with a `gauge`, whose meter the straight line may increment."""
+    swift = False
+    """Whether it is a gate with `at_once` and `succeeded`, which the straight line asks."""
     timed = False
     """Whether it must know when a call began, even one that succeeds at once."""
     marks = False
@@ -138,6 +176,10 @@ class Policy(Protector):
 
     def gauge(self) -> Gauge | None:
         """A gate's gauge; `None` if it depends on the call's arguments."""
+        return None
+
+    def slots(self) -> Slots | None:
+        """Its slots, if it is a gate that has nothing but a number of them."""
         return None
 
     def find(self, /, *args: Any, **kwargs: Any) -> Gauge:

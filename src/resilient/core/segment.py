@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from resilient.clock import Clock
 from resilient.core.effects import Call, Guarded, Step
 from resilient.core.outcome import Outcome
-from resilient.core.policy import Gauge
+from resilient.core.policy import Gauge, Slots
 
-__all__ = ["FreeGauge", "Segment", "Target"]
+__all__ = ["FreeGauge", "Segment", "SwiftGate", "Target"]
 
 
 class Target:
@@ -57,14 +57,31 @@ class FreeGauge:
         """Nothing is held here."""
 
 
+class SwiftGate(Protocol):
+    """What the straight line asks of a swift gate; see `resilient.core.gate.Gate`."""
+
+    def at_once(self, /, *args: Any, **kwargs: Any) -> Any:
+        """A permit, or `None`."""
+        ...
+
+    def succeeded(self, permit: Any, /) -> None:
+        """The call returned."""
+        ...
+
+    def settle(self, permit: Any, outcome: Outcome[Any] | None) -> None:
+        """The call was abandoned."""
+        ...
+
+
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of policies with at most one gate, and the step to resume in when not all is well.
+    """A run of policies with few gates, and the step to resume in when not all is well.
 
     `target` is what this segment calls, `guard` the record of the whole guarded function.
-    `gauge` belongs to the gate at `place`; if it depends on the call, `find` finds it.
-    `final` says that nobody in this segment repeats or answers a rejection of that gate.
-    `clock` measures the calls, `None` if nobody needs that. `marked` says that a retry needs to
-    know the serial number when the call began.
+    `gauge` belongs to the metered gate at `place`; if it depends on the call, `find` finds it.
+    `slots` belong to the gate at `slot_place`. A segment with a `swift` gate, at `place`, has no
+    other. `final` says that nobody in this segment repeats or answers a rejection of the metered
+    gate. `clock` measures the calls, `None` if nobody needs that. `marked` says that a retry needs
+    to know the serial number when the call began.
     """
 
     target: Target
@@ -77,6 +94,9 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock | None
     straight: bool
     marked: bool
+    slots: Slots | None = None
+    slot_place: int = 0
+    swift: SwiftGate | None = None
 
     def call(  # noqa: PLR0913  (what the straight line has in its hands)
         self,
@@ -84,11 +104,10 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         kwargs: dict[str, Any],
         mark: int,
         first: Outcome[Any] | None = None,
-        permit: object = None,
+        held: dict[int, Any] | None = None,
         began: float | None = None,
     ) -> Call:
         """The record with which the flow takes over from the straight line."""
-        held = None if permit is None else {self.place: permit}
         record = Call(self.guard, args, kwargs, mark=mark, first=first, held=held)
         record.began = began
         return record

@@ -1,4 +1,4 @@
-"""The blocking driver, and the straight line for functions.
+"""The blocking driver.
 
 The driver performs what a flow yields, on the caller's thread. It never waits on a thread that
 runs an event loop, because every task of that loop would wait with it. The one thing it waits for
@@ -11,20 +11,19 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
-from types import CoroutineType
 from typing import Any, cast
 
-from resilient.clock import Clock, chosen
+from resilient.clock import Clock
 from resilient.core.dispatch import running_loop
-from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Within
+from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Wait, Within
 from resilient.core.inspection import refuse_coroutine
 from resilient.core.limits import timed_out
 from resilient.core.outcome import Outcome
-from resilient.core.policy import Line
-from resilient.core.segment import Segment
-from resilient.core.serial import serial
+from resilient.core.waiting import Waiting
 
-__all__ = ["drive", "line", "may_wait", "run", "within"]
+__all__ = ["BLOCKED", "drive", "may_wait", "run", "waited", "within"]
+
+BLOCKED = "this thread runs an event loop, which waiting would block"
 
 
 def drive(step: Step, call: Call) -> Outcome[Any]:
@@ -53,6 +52,18 @@ def run(step: Step, call: Call) -> Any:
 def may_wait(clock: Clock) -> bool:
     """Whether waiting on `clock` blocks nobody but the caller: no event loop runs here."""
     return getattr(clock, "jumps", False) or running_loop() is None
+
+
+def waited(waiting: Waiting) -> Any:
+    """Wait at a gate: the permit, or a `Rejected`, which is not raised."""
+    if not may_wait(waiting.clock):
+        return waiting.refuse(BLOCKED)
+    try:
+        _wait(waiting)
+    except BaseException:
+        waiting.cancel()
+        raise
+    return waiting.finish()
 
 
 def within(fn: Callable[[], Any], seconds: float, name: str) -> Any:
@@ -85,14 +96,26 @@ def within(fn: Callable[[], Any], seconds: float, name: str) -> Any:
         del error
 
 
-def _perform(effect: Sleep | Within | Reply) -> Any:
+def _perform(effect: Sleep | Wait | Within | Reply) -> Any:
     if type(effect) is Sleep:
         if effect.seconds > 0:
             effect.clock.sleep(effect.seconds)
         return None
+    if type(effect) is Wait:
+        return _wait(effect.waiting)
     if type(effect) is Within:
         return _within(effect)
     return _answer(effect.fn, effect.args, effect.kwargs)
+
+
+def _wait(waiting: Waiting) -> None:
+    woken = threading.Event()
+    waiting.notify(woken.set)
+    if waiting.seconds is not None and getattr(waiting.clock, "jumps", False):
+        if not woken.is_set():
+            waiting.clock.sleep(waiting.seconds)
+        return
+    woken.wait(waiting.seconds)
 
 
 def _answer(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome[Any]:
@@ -113,77 +136,3 @@ def _within(effect: Within) -> Outcome[Any]:
     except Exception as error:  # noqa: BLE001  (judged by the policies)
         return Outcome(error=error)
     return outcome
-
-
-def line(segment: Segment) -> Line:
-    """The straight line of `segment` for a function."""
-    if not segment.straight:
-        return _flow_only(segment)
-    return _plain(segment) if segment.clock is None else _gated(segment)
-
-
-def _flow_only(segment: Segment) -> Line:
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        return run(segment.step, segment.call(args, kwargs, serial.value))
-
-    return guarded
-
-
-# The lines below are what every good call costs, so they are written for the machine: an empty
-# dictionary of keywords is not unpacked, and what is read on each call is a local of the closure.
-
-
-def _plain(segment: Segment) -> Line:
-    target, coroutine = segment.target, CoroutineType
-
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        mark = serial.value
-        try:
-            result = target.fn(*args, **kwargs) if kwargs else target.fn(*args)
-        except Exception as error:  # noqa: BLE001  (judged by the policies)
-            first: Outcome[Any] = Outcome(error=error)
-        else:
-            if type(result) is coroutine:
-                refuse_coroutine(segment.guard.original, result)
-            return result
-        call = segment.call(args, kwargs, mark, first)
-        del first
-        return run(segment.step, call)
-
-    return guarded
-
-
-def _gated(segment: Segment) -> Line:
-    target, fixed, find = segment.target, segment.gauge, segment.find
-    clock, final, coroutine = chosen(segment.clock), segment.final, CoroutineType
-    marked = segment.marked
-
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        mark = serial.value if marked else 0
-        gauge = fixed or find(*args, **kwargs)
-        live = gauge.live
-        if live is None:
-            left = gauge.barred - clock.monotonic()
-            if final and left > 0:
-                raise gauge.refused(left)
-            return run(segment.step, segment.call(args, kwargs, mark))
-        read = clock.monotonic
-        started = read()
-        try:
-            result = target.fn(*args, **kwargs) if kwargs else target.fn(*args)
-        except Exception as error:  # noqa: BLE001  (judged by the policies)
-            first: Outcome[Any] = Outcome(error=error)
-        else:
-            if type(result) is coroutine:
-                refuse_coroutine(segment.guard.original, result)
-            ended = read()
-            if ended < live.edge and ended - started <= live.limit:
-                live.ok += 1
-            else:
-                gauge.passed(live, started, ended)
-            return result
-        call = segment.call(args, kwargs, mark, first, gauge.permit(live, started), started)
-        del first, gauge
-        return run(segment.step, call)
-
-    return guarded

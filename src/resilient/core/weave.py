@@ -2,8 +2,8 @@
 
 The policies' flows are woven into one step, outermost first. Beside it, the straight line is
 compiled: what a call costs when nothing goes wrong. A straight line covers a *segment*, which has
-at most one gate; a limiter of time, or a second gate, starts another segment inside it. To an
-outer segment, the inner one is a function that returns or raises.
+at most one gate, or a metered one and one with slots; a limiter of time, or another gate, starts
+another segment inside it. To an outer segment, the inner one is a function that returns or raises.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, ParamSpec, TypeVar, cast
 import msgspec
 
 from resilient.clock import system_clock
-from resilient.core import threads
+from resilient.core import lines, threads
 from resilient.core.effects import Call, Flow, Invoke, Step
 from resilient.core.hub import hub
 from resilient.core.inspection import is_async_callable, label, refuse_coroutine
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line, Policy
-from resilient.core.segment import FreeGauge, Segment, Target
+from resilient.core.segment import FreeGauge, Segment, SwiftGate, Target
 from resilient.core.serial import serial
 
 __all__ = ["Guard", "call", "guard", "guard_of", "weave"]
@@ -237,22 +237,36 @@ def _innermost(made: Guard) -> Line:
 
 
 def _segment_end(policies: Sequence[Policy]) -> int:
-    """Where the first segment ends: before a limiter of time or a second gate."""
-    gates = 0
+    """Where the first segment ends: before a limiter of time, or a gate that does not fit in."""
+    gates: list[Policy] = []
     for index, policy in enumerate(policies):
-        gates += policy.gate
-        if policy.limiter or gates > 1:
+        if policy.limiter or (policy.gate and not _fits(policy, gates, policies[:index])):
             return index
+        if policy.gate:
+            gates.append(policy)
     return len(policies)
+
+
+def _fits(gate: Policy, gates: Sequence[Policy], outer: Sequence[Policy]) -> bool:
+    """Whether the segment that has `gates` and `outer` policies so far may have `gate` too."""
+    if not gates:
+        return gate.metered or not any(policy.timed for policy in outer)
+    kinds = {(each.metered, each.slots() is not None) for each in (*gates, gate)}
+    return len(gates) == 1 and kinds == {(True, False), (False, True)}
 
 
 def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, target: Target) -> Line:
     """The straight line of one segment."""
-    gate = next((place for place, policy in enumerate(policies) if policy.gate), None)
+    places = {place: policy for place, policy in enumerate(policies) if policy.gate}
+    meter = next((place for place, gate in places.items() if gate.metered), None)
+    slot = next(
+        (place for place, gate in places.items() if meter is not None and gate.slots()), None
+    )
+    lone = next((place for place, gate in places.items() if meter is None), None)
     clocks = [
         policy.clock
         for policy in policies
-        if policy.gate or policy.timed or (policy.marks and gate is not None)
+        if policy.metered or policy.timed or (policy.marks and meter is not None)
     ]
     for policy in policies:
         if policy.observes:
@@ -261,16 +275,21 @@ def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, targe
         target=target,
         guard=made,
         step=step,
-        gauge=FreeGauge() if gate is None else policies[gate].gauge(),
-        find=policies[gate or 0].find,
-        place=start + (gate or 0),
-        final=gate is not None and not any(outer.repeats for outer in policies[:gate]),
+        gauge=FreeGauge() if meter is None else policies[meter].gauge(),
+        find=policies[meter or 0].find,
+        place=start + (meter or lone or 0),
+        final=meter is not None and not any(outer.repeats for outer in policies[:meter]),
         clock=clocks[0] if clocks else None,
         marked=any(policy.marks for policy in policies),
-        straight=all(policy.straight for policy in policies) and len(set(map(id, clocks))) <= 1,
+        straight=all(policy.straight for policy in policies)
+        and len(set(map(id, clocks))) <= 1
+        and (lone is None or policies[lone].swift),
+        slots=None if slot is None else policies[slot].slots(),
+        slot_place=start + (slot or 0),
+        swift=None if lone is None else cast("SwiftGate", policies[lone]),
     )
     if not made.is_async:
-        return threads.line(segment)
-    from resilient.core import aio  # noqa: PLC0415  (threads-only programs never load asyncio)
+        return lines.line(segment)
+    from resilient.core import aio_lines  # noqa: PLC0415  (threads-only programs never load asyncio)
 
-    return aio.line(segment)
+    return aio_lines.line(segment)

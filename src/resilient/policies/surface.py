@@ -53,6 +53,8 @@ class BreakerMetrics(msgspec.Struct, frozen=True):
 class Switchboard(Gate):
     """State, metrics and manual control over one or several circuits."""
 
+    metered = True
+
     @abstractmethod
     def circuits(self) -> Sequence[Circuit]:
         """The circuits this stands for; of a keyed breaker, those that are alive."""

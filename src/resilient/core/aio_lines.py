@@ -1,0 +1,166 @@
+"""The straight line for coroutine functions.
+
+What every good call costs, so it is written for the machine: an empty dictionary of keywords is
+not unpacked, what is read on each call is a local of the closure, and each combination of gates
+has a line of its own. The twin of `resilient.core.lines`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resilient.clock import chosen
+from resilient.core.aio import run
+from resilient.core.hub import hub
+from resilient.core.outcome import Outcome
+from resilient.core.policy import Line
+from resilient.core.segment import Segment
+from resilient.core.serial import serial
+
+__all__ = ["line"]
+
+
+def line(segment: Segment) -> Line:
+    """The straight line of `segment` for a coroutine function."""
+    if not segment.straight:
+        return _flow_only(segment)
+    if segment.swift is not None:
+        return _swift(segment)
+    if segment.slots is not None:
+        return _slotted(segment)
+    return _plain(segment) if segment.clock is None else _gated(segment)
+
+
+def _flow_only(segment: Segment) -> Line:
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        return await run(segment.step, segment.call(args, kwargs, serial.value))
+
+    return guarded
+
+
+def _plain(segment: Segment) -> Line:
+    target = segment.target
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        mark = serial.value
+        try:
+            return await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
+        except Exception as error:  # noqa: BLE001  (judged by the policies)
+            first: Outcome[Any] = Outcome(error=error)
+        call = segment.call(args, kwargs, mark, first)
+        del first
+        return await run(segment.step, call)
+
+    return guarded
+
+
+def _gated(segment: Segment) -> Line:
+    target, fixed, find = segment.target, segment.gauge, segment.find
+    clock, final = chosen(segment.clock), segment.final
+    marked, place = segment.marked, segment.place
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        mark = serial.value if marked else 0
+        gauge = fixed or find(*args, **kwargs)
+        live = gauge.live
+        if live is None:
+            left = gauge.barred - clock.monotonic()
+            if final and left > 0:
+                raise gauge.refused(left)
+            return await run(segment.step, segment.call(args, kwargs, mark))
+        read = clock.monotonic
+        started = read()
+        try:
+            result = await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
+        except Exception as error:  # noqa: BLE001  (judged by the policies)
+            first: Outcome[Any] = Outcome(error=error)
+        else:
+            ended = read()
+            if ended < live.edge and ended - started <= live.limit:
+                live.ok += 1
+            else:
+                gauge.passed(live, started, ended)
+            return result
+        held = {place: gauge.permit(live, started)}
+        call = segment.call(args, kwargs, mark, first, held, started)
+        del first, gauge, held
+        return await run(segment.step, call)
+
+    return guarded
+
+
+def _slotted(segment: Segment) -> Line:  # noqa: C901  (written for the machine)
+    target, fixed, find = segment.target, segment.gauge, segment.find
+    clock, final = chosen(segment.clock), segment.final
+    marked, place, slots = segment.marked, segment.place, segment.slots
+    slot_place = segment.slot_place
+    assert slots is not None  # noqa: S101  (`line` looked)
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        mark = serial.value if marked else 0
+        gauge = fixed or find(*args, **kwargs)
+        live, free = gauge.live, slots.free
+        if live is None:
+            left = gauge.barred - clock.monotonic()
+            if final and free and left > 0:
+                raise gauge.refused(left)
+            return await run(segment.step, segment.call(args, kwargs, mark))
+        read = clock.monotonic
+        started = read()
+        try:
+            free.pop()
+        except IndexError:
+            return await run(segment.step, segment.call(args, kwargs, mark))
+        try:
+            result = await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
+        except Exception as error:  # noqa: BLE001  (judged by the policies)
+            first: Outcome[Any] = Outcome(error=error)
+        except BaseException:
+            free.append(None)
+            if slots.waiting:
+                slots.hand_over()
+            raise
+        else:
+            free.append(None)
+            if slots.waiting:
+                slots.hand_over()
+            ended = read()
+            if ended < live.edge and ended - started <= live.limit:
+                live.ok += 1
+            else:
+                gauge.passed(live, started, ended)
+            return result
+        held = {place: gauge.permit(live, started), slot_place: free}
+        call = segment.call(args, kwargs, mark, first, held, started)
+        del first, gauge, held
+        return await run(segment.step, call)
+
+    return guarded
+
+
+def _swift(segment: Segment) -> Line:
+    target, gate, switch = segment.target, segment.swift, hub
+    assert gate is not None  # noqa: S101  (`line` looked)
+    at_once, succeeded = gate.at_once, gate.succeeded
+    place = segment.place
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        mark = serial.value
+        permit = at_once(*args, **kwargs) if switch.active else None
+        if permit is None:
+            return await run(segment.step, segment.call(args, kwargs, mark))
+        try:
+            result = await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
+        except Exception as error:  # noqa: BLE001  (judged by the policies)
+            first: Outcome[Any] = Outcome(error=error)
+        except BaseException:
+            gate.settle(permit, None)
+            raise
+        else:
+            succeeded(permit)
+            return result
+        call = segment.call(args, kwargs, mark, first, {place: permit})
+        del first
+        return await run(segment.step, call)
+
+    return guarded
