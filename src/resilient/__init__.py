@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from resilient.clock import Clock
 from resilient.core.deadline import remaining
 from resilient.core.hub import subscribe
+from resilient.core.importance import importance
 from resilient.core.outcome import Freshness, Outcome
 from resilient.core.ports import Criticality
 from resilient.errors import (
@@ -42,18 +43,26 @@ from resilient.events import (
     RetryGaveUp,
     RetryScheduled,
     Severity,
+    TargetEjected,
+    TargetReturned,
 )
 from resilient.facade import describe, outcome, set_active, shutdown
 from resilient.policies.alternatives import alternative, stale, value
 from resilient.policies.backoff import backoff
 from resilient.policies.breaker import breaker
+from resilient.policies.budget import RetryBudget, retry_budget
+from resilient.policies.bulkhead import Bulkhead, bulkhead
 from resilient.policies.circuit_breaker import CircuitBreaker
+from resilient.policies.criticality import criticality
 from resilient.policies.deadline import Deadline, deadline
+from resilient.policies.failover import Failover, FailoverTarget, failover
 from resilient.policies.fallback import Fallback, fallback
+from resilient.policies.hedge import Hedge, hedge
 from resilient.policies.pipeline import Pipeline, pipeline
 from resilient.policies.point import point
 from resilient.policies.retry import Retry, retry
 from resilient.policies.surface import BreakerMetrics
+from resilient.policies.throttle import Throttle, throttle
 from resilient.policies.timeout import Timeout, timeout
 from resilient.policies.window import calls
 
@@ -63,6 +72,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BreakerMetrics",
+    "Bulkhead",
     "BulkheadFullError",
     "CallFailed",
     "CallRejected",
@@ -82,10 +92,13 @@ __all__ = [
     "Deadline",
     "DeadlineExceededError",
     "Event",
+    "Failover",
+    "FailoverTarget",
     "Fallback",
     "FallbackUsed",
     "FeatureUnavailableError",
     "Freshness",
+    "Hedge",
     "MissingExtraError",
     "Mode",
     "ModeChange",
@@ -95,31 +108,42 @@ __all__ = [
     "Rejected",
     "ResilientError",
     "Retry",
+    "RetryBudget",
     "RetryGaveUp",
     "RetryScheduled",
     "Severity",
     "SystemOperationMode",
     "SystemState",
+    "TargetEjected",
+    "TargetReturned",
+    "Throttle",
     "ThrottledError",
     "Timeout",
     "alternative",
     "backoff",
     "breaker",
+    "bulkhead",
     "calls",
+    "criticality",
     "deadline",
     "default_mode",
     "describe",
     "enable_logs",
+    "failover",
     "fallback",
+    "hedge",
+    "importance",
     "outcome",
     "pipeline",
     "point",
     "remaining",
     "retry",
+    "retry_budget",
     "set_active",
     "shutdown",
     "stale",
     "subscribe",
+    "throttle",
     "timeout",
     "value",
 ]

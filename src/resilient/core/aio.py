@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from resilient.clock import Clock
 from resilient.core.dispatch import running_loop
-from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Wait, Within
+from resilient.core.effects import Call, Invoke, Race, Reply, Sleep, Step, Wait, Within
 from resilient.core.outcome import Outcome
 from resilient.core.timer import within
 from resilient.core.waiting import Waiting
@@ -57,7 +57,7 @@ async def waited(waiting: Waiting) -> Any:
     return waiting.finish()
 
 
-async def _perform(effect: Sleep | Wait | Within | Reply) -> Any:
+async def _perform(effect: Race | Reply | Sleep | Wait | Within) -> Any:
     if type(effect) is Sleep:
         await pause(effect.seconds, effect.clock)
         return None
@@ -65,6 +65,8 @@ async def _perform(effect: Sleep | Wait | Within | Reply) -> Any:
         return await _wait(effect.waiting)
     if type(effect) is Within:
         return await _within(effect)
+    if type(effect) is Race:
+        return await _race(effect)
     return await _answer(effect.fn, effect.args, effect.kwargs)
 
 
@@ -120,3 +122,20 @@ async def _within(effect: Within) -> Outcome[Any]:
     except Exception as error:  # noqa: BLE001  (judged by the policies)
         return Outcome(error=error)
     return outcome
+
+
+async def _race(effect: Race) -> Outcome[Any]:
+    unused = [effect.call]  # what the straight line handed over is the first attempt's
+
+    async def attempt() -> Outcome[Any]:
+        call = unused.pop() if unused else effect.call.again()
+        try:
+            return await drive(effect.step, call)
+        finally:
+            if call is not effect.call:
+                effect.call.attempts += call.attempts
+
+    try:
+        return await effect.run(attempt)
+    except Exception as error:  # noqa: BLE001  (judged by the policies)
+        return Outcome(error=error)

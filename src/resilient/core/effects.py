@@ -6,7 +6,7 @@ every decision and performs nothing; a driver performs everything and decides no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol, final
 
 from resilient.clock import Clock
@@ -19,6 +19,7 @@ __all__ = [
     "Flow",
     "Guarded",
     "Invoke",
+    "Race",
     "Reply",
     "Sleep",
     "Step",
@@ -79,6 +80,10 @@ class Call:
         self.began: float | None = None
         self.attempts = 0
 
+    def again(self) -> Call:
+        """One more call of the same function; nothing was handed over to it."""
+        return Call(self.guard, self.args, self.kwargs, mark=self.mark)
+
     def take(self, place: int) -> Any:
         """The permit handed over for `place`, once; `None` if there is none."""
         return self.held.pop(place, None) if self.held else None
@@ -136,6 +141,27 @@ class Within:
 
 
 @final
+class Race:
+    """Let `run` make attempts at `step`, several at once if it likes. Its result is an `Outcome`.
+
+    `run` is given a function whose calls are attempts, each with an outcome of its own, and
+    returns one of these. Only asyncio has tasks to run them in.
+    """
+
+    __slots__ = ("call", "run", "step")
+
+    def __init__(
+        self,
+        run: Callable[[Callable[[], Awaitable[Outcome[Any]]]], Awaitable[Outcome[Any]]],
+        step: Step,
+        call: Call,
+    ) -> None:
+        self.run = run
+        self.step = step
+        self.call = call
+
+
+@final
 class Wait:
     """Wait in the queue of a gate until woken, or until the time is over."""
 
@@ -145,6 +171,6 @@ class Wait:
         self.waiting = waiting
 
 
-Effect = Invoke | Reply | Sleep | Wait | Within
+Effect = Invoke | Race | Reply | Sleep | Wait | Within
 Flow = Generator[Effect, Any, Outcome[Any]]
 Step = Callable[[Call], Flow]

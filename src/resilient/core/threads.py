@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from resilient.clock import Clock
 from resilient.core.dispatch import running_loop
-from resilient.core.effects import Call, Invoke, Reply, Sleep, Step, Wait, Within
+from resilient.core.effects import Call, Invoke, Race, Reply, Sleep, Step, Wait, Within
 from resilient.core.inspection import refuse_coroutine
 from resilient.core.limits import timed_out
 from resilient.core.outcome import Outcome
@@ -96,7 +96,7 @@ def within(fn: Callable[[], Any], seconds: float, name: str) -> Any:
         del error
 
 
-def _perform(effect: Sleep | Wait | Within | Reply) -> Any:
+def _perform(effect: Race | Reply | Sleep | Wait | Within) -> Any:
     if type(effect) is Sleep:
         if effect.seconds > 0:
             effect.clock.sleep(effect.seconds)
@@ -105,6 +105,9 @@ def _perform(effect: Sleep | Wait | Within | Reply) -> Any:
         return _wait(effect.waiting)
     if type(effect) is Within:
         return _within(effect)
+    if type(effect) is Race:
+        message = "attempts at once need an event loop"
+        raise TypeError(message)
     return _answer(effect.fn, effect.args, effect.kwargs)
 
 
@@ -115,7 +118,8 @@ def _wait(waiting: Waiting) -> None:
         if not woken.is_set():
             waiting.clock.sleep(waiting.seconds)
         return
-    woken.wait(waiting.seconds)
+    seconds = waiting.seconds
+    woken.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
 
 def _answer(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome[Any]:

@@ -12,7 +12,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from resilient.core.deadline import current
 from resilient.core.hub import hub
@@ -72,8 +72,8 @@ async def within(awaitable: Awaitable[Any], seconds: float, name: str) -> Any:
     return result
 
 
-Running = tuple[asyncio.Task[Any], float]
-"""A task, and the instant at which its limit ends."""
+Running = tuple[Any, float]
+"""A task (another kind of watch may need more), and the instant at which its limit ends."""
 
 
 class Watch:
@@ -119,32 +119,40 @@ class Watch:
                 break
             due.append(key)
         for key in due:
-            # Always, even if others cancel the task too: the count tells whose it was.
-            self._fired.add(key)
-            self.calls.pop(key)[0].cancel()
+            self.expire(key)
+
+    def expire(self, key: object) -> None:
+        """End a call in `calls` whose time is over."""
+        # Always, even if others cancel the task too: the count tells whose it was.
+        self._fired.add(key)
+        self.calls.pop(key)[0].cancel()
 
 
-def _nobody() -> Watch | None:
+def _nobody() -> None:
     """The watch of no loop."""
-    return None
 
 
-class Watches:
+W = TypeVar("W", bound=Watch)
+Make = Callable[[asyncio.AbstractEventLoop, float], W]
+
+
+class Watches(Generic[W]):
     """The watches of one limit, one for each loop. `last` leads to that of the loop seen last."""
 
-    __slots__ = ("_all", "_seconds", "last")
+    __slots__ = ("_all", "_make", "_seconds", "last")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, make: Make[W]) -> None:
         self._seconds = seconds
-        self._all: weakref.WeakKeyDictionary[Any, weakref.ref[Watch]] = weakref.WeakKeyDictionary()
-        self.last: Callable[[], Watch | None] = _nobody
+        self._make = make
+        self._all: weakref.WeakKeyDictionary[Any, weakref.ref[W]] = weakref.WeakKeyDictionary()
+        self.last: Callable[[], W | None] = _nobody
 
-    def find(self, loop: asyncio.AbstractEventLoop) -> Watch:
+    def find(self, loop: asyncio.AbstractEventLoop) -> W:
         """The watch of `loop`. A loop runs in one thread, so nobody else makes it meanwhile."""
         known = self._all.get(loop)
         found = None if known is None else known()
         if found is None:
-            found = Watch(loop, self._seconds)
+            found = self._make(loop, self._seconds)
             self._all[loop] = weakref.ref(found)
         self.last = self._all[loop]
         return found
@@ -162,7 +170,7 @@ def limited(
         asyncio.current_task,
         asyncio.CancelledError,
     )
-    watches, deadline = Watches(seconds), current.get
+    watches, deadline = Watches(seconds, Watch), current.get
 
     async def limited(*args: Any, **kwargs: Any) -> Any:
         if deadline() is not None or not hub.active:
