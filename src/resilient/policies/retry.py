@@ -7,16 +7,18 @@ from typing import Any
 
 from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.copies import brief
-from resilient.core.effects import Call, Flow, Sleep, Step
+from resilient.core.effects import Call, Flow, Guarded, Sleep, Step
 from resilient.core.hub import hub
 from resilient.core.notes import note
 from resilient.core.outcome import Outcome
-from resilient.core.policy import Policy
+from resilient.core.policy import Line, Policy
 from resilient.core.serial import serial
-from resilient.core.threads import may_wait
+from resilient.core.threads import BLOCKED, may_wait
+from resilient.errors import ConfigError
 from resilient.events import RetryGaveUp, RetryScheduled
 from resilient.policies.attempts import AsyncAttempts, Attempt, attempts_sync
 from resilient.policies.backoff import Wait
+from resilient.policies.budget import Deposits, RetryBudget
 from resilient.policies.match import Catch, function, names_rejection, optional, whole
 from resilient.policies.retry_rules import (
     GiveUp,
@@ -30,7 +32,8 @@ from resilient.policies.retry_rules import (
 
 __all__ = ["Retry", "retry"]
 
-_BLOCKED = "this thread runs an event loop, which waiting would block"
+_BLOCKED = GiveUp(BLOCKED)
+_SPENT = GiveUp("the retry budget is spent")
 
 
 class Retry(Policy):
@@ -46,6 +49,7 @@ class Retry(Policy):
         judges_results: bool = False,
         timed: bool = False,
         before_sleep: Callable[[RetryScheduled], object] | None = None,
+        budget: RetryBudget | None = None,
     ) -> None:
         self.rules = rules
         self.clock = rules.clock
@@ -53,11 +57,13 @@ class Retry(Policy):
         self.straight = not judges_results
         self._judges_results = judges_results
         self._before_sleep = before_sleep
+        self.budget = budget
+        self.observes = budget is not None
+        self._deposits = None if budget is None else Deposits(budget)
 
     def flow(self, call: Call, inner: Step, place: int) -> Flow:
         """Attempt, decide, wait, attempt again."""
-        del place
-        run = self.begin(call.guard, call)
+        run = self.begin(call.guard, call, place)
         while True:
             outcome = yield from inner(call)
             wait = self.after(run, outcome, blocking=not call.guard.is_async)
@@ -66,8 +72,14 @@ class Retry(Policy):
             if wait > 0 or call.guard.is_async:
                 yield Sleep(wait, self.clock)
 
-    def begin(self, of: Labelled, call: Call | None = None) -> Run:
+    def observe(self, line: Line, guard: Guarded) -> Line:
+        """`line`, counting its calls for the budget."""
+        return line if self._deposits is None else self._deposits.line(line, guard, self)
+
+    def begin(self, of: Labelled, call: Call | None = None, place: int = 0) -> Run:
         """Start the record of a retried call; one that began on the straight line began then."""
+        if self._deposits is not None and (call is None or call.first is None):
+            self._deposits.begun(of, place)
         if call is not None and call.first is not None:
             if call.began is None:
                 return Run(of, call.mark, 0.0, measured=False)
@@ -86,9 +98,7 @@ class Retry(Policy):
         run.now = self.clock.monotonic()
         if run.attempts == 1 and not run.measured:
             run.began = run.now
-        decision = self.rules.decide(run, error, outcome.value)
-        if not isinstance(decision, GiveUp) and blocking and decision and not may_wait(self.clock):
-            decision = GiveUp(_BLOCKED)
+        decision = self._decide(run, outcome, blocking=blocking)
         if isinstance(decision, GiveUp):
             if decision.matched:
                 self.give_up(run, outcome, decision)
@@ -96,6 +106,15 @@ class Retry(Policy):
         run.waits.append(decision)
         self._announce(run, outcome, decision)
         return decision
+
+    def _decide(self, run: Run, outcome: Outcome[Any], *, blocking: bool) -> float | GiveUp:
+        decision = self.rules.decide(run, outcome.error, outcome.value)
+        if isinstance(decision, GiveUp):
+            return decision
+        if blocking and decision and not may_wait(self.clock):
+            return _BLOCKED
+        # Last, so that a token is taken only for an attempt that will be made.
+        return decision if self.budget is None or self.budget.withdraw() else _SPENT
 
     def give_up(self, run: Run, outcome: Outcome[Any], why: GiveUp) -> None:
         """Leave a note on the error, and a stamp for retries further out."""
@@ -119,7 +138,8 @@ class Retry(Policy):
     def describe(self) -> str:
         """One line for `pipeline.describe()`."""
         most = self.rules.attempts
-        return f"retry: {'until stopped' if most is None else f'up to {most} attempts'}"
+        limit = "until stopped" if most is None else f"up to {most} attempts"
+        return f"retry: {limit}" if self.budget is None else f"retry: {limit}, on a budget"
 
     def __iter__(self) -> Iterator[Attempt]:
         """Attempts for ``for attempt in retry:`` with ``with attempt:`` bodies."""
@@ -153,6 +173,7 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
     wait: Duration | Wait | Callable[[Any], float] | None = None,
     stop: Any = None,
     max_delay: Duration | None = None,
+    budget: RetryBudget | None = None,
     retry_after: Callable[[Exception], float | None] | None = None,
     on_result: Callable[[Any], bool] | None = None,
     before_sleep: Callable[[RetryScheduled], object] | None = None,
@@ -173,6 +194,8 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
       the error that finds it elsewhere.
     * `max_delay`: the longest single wait, in seconds.
     * `stop`: a tenacity stop.
+    * `budget`: a `resilient.retry_budget`, which any number of retries share; without a token of it
+      there is no further attempt.
     * `on_result`: a predicate on good results; true asks again.
     * `before_sleep`: called with a `RetryScheduled` before each wait, on the caller's thread.
     * `retry_exhausted`: retry also what a retry further in has already given up on. Off, so that
@@ -198,6 +221,8 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
         whole("attempts", attempts)
     optional(function, "before_sleep", before_sleep)
     optional(function, "retry_after", retry_after)
+    if not (budget is None or isinstance(budget, RetryBudget)):
+        raise ConfigError("budget", budget, "a resilient.retry_budget(), or None")
     rules = RetryRules(
         again=again,
         wait=wait_strategy(wait),
@@ -209,4 +234,6 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
         retry_after=retry_after,
         clock=chosen(clock),
     )
-    return Retry(rules, judges_results=judged, timed=timed, before_sleep=before_sleep)
+    return Retry(
+        rules, judges_results=judged, timed=timed, before_sleep=before_sleep, budget=budget
+    )
