@@ -58,6 +58,7 @@ from resilient.policies.deadline import Deadline, deadline
 from resilient.policies.failover import Failover, FailoverTarget, failover
 from resilient.policies.fallback import Fallback, fallback
 from resilient.policies.hedge import Hedge, hedge
+from resilient.policies.mode_gate import ModeGate, mode_gate
 from resilient.policies.pipeline import Pipeline, pipeline
 from resilient.policies.point import point
 from resilient.policies.retry import Retry, retry
@@ -102,6 +103,7 @@ __all__ = [
     "MissingExtraError",
     "Mode",
     "ModeChange",
+    "ModeGate",
     "Outcome",
     "Pipeline",
     "RateLimitedError",
@@ -133,6 +135,7 @@ __all__ = [
     "fallback",
     "hedge",
     "importance",
+    "mode_gate",
     "outcome",
     "pipeline",
     "point",
