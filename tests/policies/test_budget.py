@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -312,18 +314,28 @@ def test_spreading_invents_nothing(
 
 
 def test_eight_threads_take_exactly_what_there_is() -> None:
-    """200 tokens, asked for 800 times while threads take turns at every line."""
-    budget, _ = make(0.5, 10, 10)
-    budget.calls += 200
-    got = [0] * 8
+    """Ten times three tokens, each time for eight threads that pause before they look."""
+
+    class Slow(Buckets):
+        def total(self) -> float:
+            time.sleep(1e-4)  # lets the others run, in the middle of the decision
+            return super().total()
+
+    budgets = [make(0.5, 0.2, 10)[0] for _ in range(10)]
+    got = [[0] * 8 for _ in budgets]
+    together = threading.Barrier(8)
 
     def work(index: int) -> None:
-        for _ in range(100):
-            got[index] += budget.withdraw()
+        for budget, taken_by in zip(budgets, got, strict=True):
+            together.wait()
+            taken_by[index] += budget.withdraw()
 
-    in_threads(work, traced=True)
-    assert sum(got) == 200
-    assert budget.remaining == 0
+    for budget in budgets:
+        budget._spent = Slow(1.0, START, 11)
+        budget.calls += 2
+    in_threads(work)
+    assert [sum(each) for each in got] == [3] * 10
+    assert {budget.remaining for budget in budgets} == {0}
 
 
 def test_eight_threads_deposit_and_look_without_losing_a_call() -> None:
