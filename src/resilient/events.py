@@ -29,10 +29,13 @@ __all__ = [
     "CircuitState",
     "Event",
     "FallbackUsed",
+    "LimitChanged",
     "RetryGaveUp",
     "RetryScheduled",
     "Severity",
     "Subscription",
+    "TargetEjected",
+    "TargetReturned",
 ]
 
 
@@ -158,6 +161,18 @@ class CallTimedOut(Event, frozen=True, kw_only=True):
         return Severity.WARNING
 
 
+class LimitChanged(Event, frozen=True, kw_only=True):
+    """An adaptive limit went from `old` to `new` calls in flight."""
+
+    old: int
+    new: int
+
+    @property
+    def severity(self) -> Severity:
+        """It moves all the time."""
+        return Severity.DEBUG
+
+
 class RetryScheduled(Event, frozen=True, kw_only=True):
     """Attempt number `attempt` failed with `error`; the next one starts in `wait` seconds."""
 
@@ -196,6 +211,25 @@ class FallbackUsed(Event, frozen=True, kw_only=True):
     def severity(self) -> Severity:
         """Answering from a fallback is normal work; failing to is not."""
         return Severity.INFO if self.source else Severity.WARNING
+
+
+class TargetEjected(Event, frozen=True, kw_only=True):
+    """A failover passes `target` over for `seconds`, because of `error`; `None` if by hand."""
+
+    target: str
+    seconds: float
+    error: str | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """Others answer for it."""
+        return Severity.WARNING
+
+
+class TargetReturned(Event, frozen=True, kw_only=True):
+    """A failover asks `target` again."""
+
+    target: str
 
 
 Receiver = Callable[[Any], object]
