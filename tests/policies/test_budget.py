@@ -314,12 +314,13 @@ def test_spreading_invents_nothing(
 
 
 def test_eight_threads_take_exactly_what_there_is() -> None:
-    """Ten times three tokens, each time for eight threads that pause before they look."""
+    """Ten times three tokens, each time for eight threads that pause after they looked."""
 
     class Slow(Buckets):
         def total(self) -> float:
+            total = super().total()
             time.sleep(1e-4)  # lets the others run, in the middle of the decision
-            return super().total()
+            return total
 
     budgets = [make(0.5, 0.2, 10)[0] for _ in range(10)]
     got = [[0] * 8 for _ in budgets]
