@@ -8,6 +8,7 @@ A `Race` begins when the delay is over. Its other attempts are tasks, and none o
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -27,13 +28,15 @@ class Plan(NamedTuple):
     * `most`: how many attempts may be started beside the first;
     * `budget`: what is asked before each of them; `None` if nothing is (see `policies.hedge`);
     * `good`: whether a result is an answer; `None` if each is;
-    * `dispose`: closes a result that nobody gets, sync or async.
+    * `dispose`: closes a result that nobody gets, sync or async;
+    * `same`: whether two results are one thing, so that closing one closes the other.
     """
 
     most: int
     budget: Any
     good: Callable[[Any], bool] | None
     dispose: Callable[[Any], Any]
+    same: Callable[[Any, Any], bool] = operator.is_
 
 
 class Starts(Watch):
@@ -174,7 +177,7 @@ class Race:
         """One more attempt. What it raises is forgotten: the first attempt's error is raised."""
         try:
             result = await self._attempt()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             raise
         except Exception:  # noqa: BLE001  (see above)
             return
@@ -264,11 +267,11 @@ class Race:
         """End everything; nobody gets any result."""
         await self._drain()
         unwanted, self._answer, self._spare = [self._answer, self._spare], None, None
-        if unwanted[0] and unwanted[1] and unwanted[0][0] is unwanted[1][0]:
+        one, other = unwanted
+        if one and other and self._watch.plan.same(one[0], other[0]):
             unwanted.pop()
-        for held in unwanted:
-            if held is not None:
-                await self._dispose(held[0])
+        for held in filter(None, unwanted):
+            await self._dispose(held[0])
 
     def _forsake(self) -> None:
         """End everything where nobody can wait for that: the call was dropped."""
@@ -278,7 +281,7 @@ class Race:
 
     async def _dispose(self, result: Any) -> None:
         """Close what nobody gets, unless it is the very object that somebody gets."""
-        if self._answer is not None and result is self._answer[0]:
+        if self._answer is not None and self._watch.plan.same(result, self._answer[0]):
             return
         self._closing.add(asyncio.current_task())
         try:
