@@ -1,12 +1,10 @@
-"""The library's own subjects, by the situation they are in.
-
-A part that does not exist yet raises `ImportError` or `AttributeError` here; its row then says so.
-"""
+"""The library's own subjects, by the situation they are in."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +13,9 @@ import resilient
 __all__ = ["OURS", "asyncio_timeout"]
 
 Fn = Callable[..., Any]
+
+_PLENTY = 10**9
+"""Calls a second, more than anybody makes."""
 
 
 def _breaker(**more: Any) -> Any:
@@ -99,23 +100,72 @@ def _fallback(fn: Fn) -> Fn:
     return guarded
 
 
-def _stack(fn: Fn) -> Fn:
-    guarded: Fn = resilient.pipeline(
-        resilient.fallback(_zero),
-        resilient.retry(on=ConnectionError, attempts=3, wait=0),
-        _breaker(),
-    )(fn)
-    return guarded
-
-
-def _stack_of_four(fn: Fn) -> Fn:
-    guarded: Fn = resilient.pipeline(
+def _four() -> tuple[Any, ...]:
+    """Fallback, retry, breaker, bulkhead: each as its own row has it."""
+    return (
         resilient.fallback(_zero),
         resilient.retry(on=ConnectionError, attempts=3, wait=0),
         _breaker(),
         resilient.bulkhead("benchmark", limit=20, queue=50),
-    )(fn)
+    )
+
+
+def _stack(fn: Fn) -> Fn:
+    guarded: Fn = resilient.pipeline(*_four()[:3])(fn)
     return guarded
+
+
+def _stack_of_four(fn: Fn) -> Fn:
+    guarded: Fn = resilient.pipeline(*_four())(fn)
+    return guarded
+
+
+def _stack_of_five(fn: Fn) -> Fn:
+    fallback, *rest = _four()
+    guarded: Fn = resilient.pipeline(fallback, resilient.deadline(5), *rest)(fn)
+    return guarded
+
+
+def _by(make: Callable[[], Any]) -> Callable[[Fn], Fn]:
+    """A subject that is one policy, made anew for each function."""
+
+    def build(fn: Fn) -> Fn:
+        guarded: Fn = make()(fn)
+        return guarded
+
+    return build
+
+
+def _budgeted() -> Any:
+    budget = resilient.retry_budget()
+    return resilient.retry(on=ConnectionError, attempts=3, wait=0, budget=budget)
+
+
+def _failover(fn: Fn) -> Fn:
+    @functools.wraps(fn)
+    def other(order: int) -> Any:
+        return fn(order)
+
+    @functools.wraps(fn)
+    async def other_async(order: int) -> Any:
+        return await fn(order)
+
+    replica = other_async if inspect.iscoroutinefunction(fn) else other
+    guarded: Fn = resilient.failover(fn, replica, labels=["one", "other"])
+    return guarded
+
+
+def _mode_gate() -> Any:
+    return resilient.mode_gate("benchmark", mode=resilient.SystemOperationMode())
+
+
+def _protect(**more: Any) -> Any:
+    mode = resilient.SystemOperationMode()
+    return resilient.protect("benchmark", deadline=5, mode=mode, **more)
+
+
+def _protect_all() -> Any:
+    return _protect(criticality="high", fallback=_zero, rate=_PLENTY, limit=20)
 
 
 def _mode(fn: Fn) -> Fn:
@@ -155,4 +205,19 @@ OURS: dict[str, Callable[[Fn], Fn]] = {
     "mode": _mode,
     "stack": _stack,
     "stack4": _stack_of_four,
+    "stack5": _stack_of_five,
+    "bulkhead": _by(lambda: resilient.bulkhead("benchmark", limit=20, queue=50)),
+    "rate-limit": _by(lambda: resilient.rate_limit("benchmark", rate=_PLENTY)),
+    "adaptive-limit": _by(lambda: resilient.adaptive_limit("benchmark")),
+    "throttle": _by(lambda: resilient.throttle("benchmark")),
+    "retry-budget": _by(_budgeted),
+    "hedge": _by(lambda: resilient.hedge(idempotent=True, delay=5)),
+    "hedge-quantile": _by(lambda: resilient.hedge(idempotent=True, quantile=0.95)),
+    "timeout-quantile": _by(lambda: resilient.timeout(quantile=0.99, max=5)),
+    "deadline": _by(lambda: resilient.deadline(5)),
+    "failover": _failover,
+    "criticality": _by(lambda: resilient.criticality("low")),
+    "mode-gate": _by(_mode_gate),
+    "protect": _by(_protect),
+    "protect-all": _by(_protect_all),
 }

@@ -7,13 +7,27 @@ beside it; nothing is left out silently: a peer that is not installed appears as
 from __future__ import annotations
 
 import asyncio
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-__all__ = ["PEERS", "Peer", "silence"]
+__all__ = [
+    "PEERS",
+    "Peer",
+    "hyx_breaker",
+    "hyx_retry",
+    "interlock_breaker",
+    "peer",
+    "serial",
+    "silence",
+    "tenacity_retry",
+    "tenacity_retry_async",
+    "with_tenacity",
+]
 
 Fn = Callable[..., Any]
 
@@ -29,14 +43,22 @@ class Peer:
 
 
 PEERS: list[Peer] = []
+"""Whoever has the policy of a row. Stacks of several are in `stacks`."""
 
 
-def _peer(situation: str, name: str, differs: str) -> Callable[[Callable[[Fn], Fn]], Any]:
+def peer(
+    into: list[Peer], situation: str, name: str, differs: str
+) -> Callable[[Callable[[Fn], Fn]], Any]:
+    """Put the builder that is decorated into a list of peers."""
+
     def register(build: Callable[[Fn], Fn]) -> Callable[[Fn], Fn]:
-        PEERS.append(Peer(situation, name, differs, build))
+        into.append(Peer(situation, name, differs, build))
         return build
 
     return register
+
+
+_peer = partial(peer, PEERS)
 
 
 def silence() -> None:
@@ -49,7 +71,8 @@ def silence() -> None:
     instrumentation.set_on_retry_hooks([])
 
 
-def _serial(prefix: str = "peer", _count: list[int] = [0]) -> str:  # noqa: B006  (a counter)
+def serial(prefix: str = "peer", _count: list[int] = [0]) -> str:  # noqa: B006  (a counter)
+    """A name that nobody has yet."""
     _count[0] += 1
     return f"{prefix}-{_count[0]}"
 
@@ -75,7 +98,7 @@ def _(fn: Fn) -> Fn:
     import circuitbreaker
 
     guarded: Fn = circuitbreaker.CircuitBreaker(
-        failure_threshold=5, recovery_timeout=3600, name=_serial()
+        failure_threshold=5, recovery_timeout=3600, name=serial()
     )(fn)
     return guarded
 
@@ -93,7 +116,7 @@ def _(fn: Fn) -> Fn:
     import purgatory
 
     factory = purgatory.SyncCircuitBreakerFactory(default_threshold=5, default_ttl=3600)
-    guarded: Fn = factory(_serial())(fn)
+    guarded: Fn = factory(serial())(fn)
     return guarded
 
 
@@ -102,11 +125,12 @@ def _(fn: Fn) -> Fn:
     import purgatory
 
     factory = purgatory.AsyncCircuitBreakerFactory(default_threshold=5, default_ttl=3600)
-    guarded: Fn = factory(_serial())(fn)
+    guarded: Fn = factory(serial())(fn)
     return guarded
 
 
-def _hyx_breaker() -> Any:
+def hyx_breaker() -> Any:
+    """Count consecutive failures, as hyx does."""
     from hyx.circuitbreaker import consecutive_breaker
 
     return consecutive_breaker(Exception, failure_threshold=5, recovery_time_secs=3600)
@@ -114,15 +138,16 @@ def _hyx_breaker() -> Any:
 
 @_peer("breaker-async", "hyx", "counts consecutive failures; no window, no timing, no metrics")
 def _(fn: Fn) -> Fn:
-    guarded: Fn = _hyx_breaker()(fn)
+    guarded: Fn = hyx_breaker()(fn)
     return guarded
 
 
-def _interlock_breaker() -> Any:
+def interlock_breaker() -> Any:
+    """The same window and timing as ours, of interlock-cb."""
     import interlock
 
     return interlock.CircuitBreaker(
-        name=_serial(),
+        name=serial(),
         config=interlock.Config(
             failure_rate_threshold=0.5,
             minimum_number_of_calls=20,
@@ -137,14 +162,15 @@ def _interlock_breaker() -> Any:
 @_peer("breaker-sync", "interlock-cb", "the same window and timing; no consecutive threshold")
 @_peer("breaker-async", "interlock-cb", "the same window and timing; no consecutive threshold")
 def _(fn: Fn) -> Fn:
-    guarded: Fn = _interlock_breaker()(fn)
+    guarded: Fn = interlock_breaker()(fn)
     return guarded
 
 
 # retries ------------------------------------------------------------------------------------
 
 
-def _tenacity(**more: Any) -> Any:
+def with_tenacity(**more: Any) -> Any:
+    """Three attempts without a wait, of tenacity."""
     import tenacity
 
     return tenacity.retry(
@@ -167,14 +193,14 @@ def _no_sleep(_seconds: float) -> None:
 @_peer("retry-sync", "tenacity", "its sleep replaced by a function that does nothing")
 def tenacity_retry(fn: Fn) -> Fn:
     """Retry three times without sleeping."""
-    guarded: Fn = _tenacity(sleep=_no_sleep)(fn)
+    guarded: Fn = with_tenacity(sleep=_no_sleep)(fn)
     return guarded
 
 
 @_peer("retry-async", "tenacity", "its sleep replaced by a coroutine that does nothing")
 def tenacity_retry_async(fn: Fn) -> Fn:
     """Retry three times without sleeping."""
-    guarded: Fn = _tenacity(sleep=_no_sleep_async)(fn)
+    guarded: Fn = with_tenacity(sleep=_no_sleep_async)(fn)
     return guarded
 
 
@@ -199,7 +225,8 @@ def _(fn: Fn) -> Fn:
     return guarded
 
 
-def _hyx_retry() -> Any:
+def hyx_retry() -> Any:
+    """Three attempts without a wait, of hyx."""
     from hyx.retry import retry
 
     return retry(on=ConnectionError, attempts=3, backoff=0.0)
@@ -207,7 +234,7 @@ def _hyx_retry() -> Any:
 
 @_peer("retry-async", "hyx", "a zero wait is a real sleep(0)")
 def _(fn: Fn) -> Fn:
-    guarded: Fn = _hyx_retry()(fn)
+    guarded: Fn = hyx_retry()(fn)
     return guarded
 
 
@@ -238,65 +265,51 @@ def _(fn: Fn) -> Fn:
     return guarded
 
 
-# stacks -------------------------------------------------------------------------------------
+# limits of calls in flight, and of their rate ------------------------------------------------
 
 
-@_peer("stack-sync", "tenacity(pybreaker)", "no window, no timing, no bulkhead")
+@_peer("bulkhead-sync", "threading.BoundedSemaphore", "waits without end, and counts nothing")
 def _(fn: Fn) -> Fn:
-    import pybreaker
+    slots = threading.BoundedSemaphore(20)
 
-    broken = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=3600)(fn)
-    guarded: Fn = _tenacity(retry_error_callback=lambda _state: 0)(broken)
+    def guarded(order: int) -> Any:
+        with slots:
+            return fn(order)
+
     return guarded
 
 
-def _interlock_stack(fn: Fn, *, bulkhead: bool) -> Fn:
+@_peer("bulkhead-async", "asyncio.Semaphore", "waits without end, and counts nothing")
+def _(fn: Fn) -> Fn:
+    slots = asyncio.Semaphore(20)
+
+    async def guarded(order: int) -> Any:
+        async with slots:
+            return await fn(order)
+
+    return guarded
+
+
+@_peer("bulkhead-async", "hyx", "for one event loop")
+def _(fn: Fn) -> Fn:
+    from hyx.bulkhead import bulkhead
+
+    guarded: Fn = bulkhead(max_concurrency=20, max_capacity=70)(fn)
+    return guarded
+
+
+@_peer("bulkhead-sync", "interlock-cb", "no queue")
+@_peer("bulkhead-async", "interlock-cb", "no queue")
+def _(fn: Fn) -> Fn:
     import interlock
-    import tenacity
 
-    builder = interlock.Pipeline.builder().fallback(lambda _error: 0)
-    builder = builder.retry(
-        attempts=3,
-        retry=tenacity.retry_if_exception_type(ConnectionError),
-        wait=tenacity.wait_none(),
-    )
-    builder = builder.circuit_breaker(_interlock_breaker())
-    if bulkhead:
-        builder = builder.bulkhead(20)
-    guarded: Fn = builder.build()(fn)
+    guarded: Fn = interlock.Pipeline.builder().bulkhead(20).build()(fn)
     return guarded
 
 
-@_peer("stack-sync", "interlock-cb", "its retry is tenacity; no bulkhead, as ours")
-@_peer("stack-async", "interlock-cb", "its retry is tenacity; no bulkhead, as ours")
+@_peer("rate-limit-async", "hyx", "always waits, refuses nobody")
 def _(fn: Fn) -> Fn:
-    return _interlock_stack(fn, bulkhead=False)
+    from hyx.ratelimit import tokenbucket
 
-
-@_peer("stack4-sync", "interlock-cb", "its retry is tenacity")
-@_peer("stack4-async", "interlock-cb", "its retry is tenacity")
-def _(fn: Fn) -> Fn:
-    return _interlock_stack(fn, bulkhead=True)
-
-
-def _hyx_stack(fn: Fn, *, bulkhead: bool) -> Fn:
-    from hyx.bulkhead import bulkhead as limit
-    from hyx.fallback import fallback
-
-    async def zero(_error: object, _order: int) -> int:
-        return 0
-
-    inner = limit(max_concurrency=20, max_capacity=70)(fn) if bulkhead else fn
-    handler: Any = zero
-    guarded: Fn = fallback(handler)(_hyx_retry()(_hyx_breaker()(inner)))
+    guarded: Fn = tokenbucket(1e9, 1, bucket_size=1e9)(fn)
     return guarded
-
-
-@_peer("stack-async", "hyx", "counts consecutive failures; no bulkhead, as ours")
-def _(fn: Fn) -> Fn:
-    return _hyx_stack(fn, bulkhead=False)
-
-
-@_peer("stack4-async", "hyx", "counts consecutive failures; no window, no timing")
-def _(fn: Fn) -> Fn:
-    return _hyx_stack(fn, bulkhead=True)

@@ -20,6 +20,9 @@ _LEFT, _RIGHT, _ABOVE, _BELOW = 52, 14, 44, 34
 _COLUMNS = 3
 _HEAD, _FOOT = 84, 14
 
+_NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
+_STYLE = f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{_INK}"'
+
 _Scale = Callable[[float], float]
 
 
@@ -43,9 +46,7 @@ def chart(title: str, subtitle: str, panels: Sequence[Panel]) -> str:
     wide = _COLUMNS * (_LEFT + _WIDTH + _RIGHT) + 8
     high = _HEAD + rows * (_ABOVE + _HEIGHT + _BELOW) + _FOOT
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" '
-        f'height="{high}" role="img" font-family="system-ui, sans-serif" font-size="12" '
-        f'fill="{_INK}">',
+        f'<svg {_NAMESPACE} viewBox="0 0 {wide} {high}" width="{wide}" height="{high}" {_STYLE}>',
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(subtitle)}</desc>",
         f'<rect width="{wide}" height="{high}" fill="#ffffff"/>',
@@ -109,9 +110,7 @@ def _axes(x: _Scale, y: _Scale, trigger: float) -> list[str]:
             _text(at, _HEIGHT + 16, str(second), size=10.5, colour=_MUTED, anchor="middle"),
         ]
     label = "seconds since the trigger began"
-    parts.append(
-        _text(_WIDTH / 2, _HEIGHT + 30, label, size=10.5, colour=_MUTED, anchor="middle")
-    )
+    parts.append(_text(_WIDTH / 2, _HEIGHT + 30, label, size=10.5, colour=_MUTED, anchor="middle"))
     return parts
 
 
@@ -133,14 +132,18 @@ def _legend(left: float, middle: float) -> list[str]:
         f'<rect x="{left}" y="{middle - 9}" width="26" height="11" fill="{_GOOD_FILL}"/>',
         f'<path d="M{left} {middle - 9}h26" stroke="{_GOOD}" stroke-width="1.8"/>',
         _text(left + 34, middle, "answered (share of the offered load)"),
-        f'<path d="M{left + 270} {middle - 4}h26" stroke="{_ATTEMPTS}" stroke-width="1.8" '
-        'stroke-dasharray="5 3"/>',
+        _stroke(left + 270, middle - 4, _ATTEMPTS, "5 3"),
         _text(left + 304, middle, "requests sent to the server"),
-        f'<path d="M{left + 490} {middle - 4}h26" stroke="{_INK}" stroke-dasharray="1.5 3"/>',
+        _stroke(left + 490, middle - 4, _INK, "1.5 3"),
         _text(left + 524, middle, "offered load"),
         f'<rect x="{left + 630}" y="{middle - 11}" width="26" height="14" fill="{_SHADE}"/>',
         _text(left + 664, middle, "while the trigger lasts"),
     ]
+
+
+def _stroke(x: float, y: float, colour: str, dash: str) -> str:
+    line = f'd="M{x} {y}h26" stroke="{colour}"'
+    return f'<path {line} stroke-width="1.8" stroke-dasharray="{dash}"/>'
 
 
 def _area(points: list[tuple[float, float]]) -> str:

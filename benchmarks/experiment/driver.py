@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pybreaker
+
 import resilient
 from resilient.core.importance import current
 
@@ -89,7 +90,9 @@ class _Driver:
 
     async def _one(self, arrival: Arrival) -> None:
         if self._scenario.trigger.sheddable is not None:
-            level = resilient.Criticality.LOW if arrival.sheddable else resilient.Criticality.CRITICAL
+            level = (
+                resilient.Criticality.LOW if arrival.sheddable else resilient.Criticality.CRITICAL
+            )
             current.set(level)
         began = self._now()
         end = End.LATE

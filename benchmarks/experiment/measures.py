@@ -103,9 +103,7 @@ def recovery(offered: Sequence[int], good: Sequence[int], end: int, within: floa
     return math.inf
 
 
-def amplification(
-    attempts: Sequence[int], offered: Callable[[float], float], begin: int
-) -> float:
+def amplification(attempts: Sequence[int], offered: Callable[[float], float], begin: int) -> float:
     """The most attempts in any second from `begin` on, over the load offered in it."""
     return max(
         (count / offered(begin + after) for after, count in enumerate(attempts[begin:])),

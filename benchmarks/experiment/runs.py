@@ -10,7 +10,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .arms import ARMS, Arm
+from .arms import Arm
+from .catalogue import ARMS
 from .measures import Measures, Series, measure, series
 from .record import Record
 from .scenario import Scenario
@@ -25,6 +26,7 @@ class Run:
     """What is kept of one run. `begin` and `end` are those of the trigger."""
 
     arm: str
+    trigger: str
     load: float
     seed: int
     offered: float
@@ -55,6 +57,7 @@ def _run(world: World, arm: str, scenario: Scenario) -> Run:
     record = world(ARMS[arm], scenario)
     return Run(
         arm=arm,
+        trigger=scenario.trigger.name,
         load=scenario.load,
         seed=scenario.seed,
         offered=scenario.rate,

@@ -81,9 +81,7 @@ TRIGGERS = {
             condition=Condition(slow_replica=10),
             replicas=10,
         ),
-        Trigger(
-            "keys", "10 % of the keys fail", seconds=60, condition=Condition(sick_keys=True)
-        ),
+        Trigger("keys", "10 % of the keys fail", seconds=60, condition=Condition(sick_keys=True)),
         Trigger("overload", "1.5 times the capacity", seconds=60, overload=1.5, sheddable=0.5),
     )
 }

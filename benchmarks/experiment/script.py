@@ -1,0 +1,116 @@
+"""What both scripts do: read options, run, print, write."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .arms import Arm
+from .catalogue import ARMS, arms
+from .keeping import Kept, Place, block, kept_results, machine, page, save
+from .record import Record
+from .report import as_text, picture, verdicts
+from .runs import Run, run_all
+from .scenario import TRIGGERS, Scenario
+
+__all__ = ["Defaults", "main", "parser", "scenarios"]
+
+_HERE = Path(__file__).parent.parent
+World = Callable[[Arm, Scenario], Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """How the scripts differ: the name, the world, what it is run with unless told otherwise."""
+
+    name: str
+    world: World
+    seeds: str
+    jobs: int
+    steady: float
+    stop_early: bool
+
+
+def parser(about: str, defaults: Defaults) -> argparse.ArgumentParser:
+    """The options of both scripts."""
+    options = argparse.ArgumentParser(description=about)
+    add = options.add_argument
+    add("--trigger", default="brownout", metavar="NAMES", help=", ".join(TRIGGERS))
+    add("--arms", default="all", metavar="NAMES", help=", ".join(ARMS))
+    add("--loads", default="50,80,93", metavar="PERCENT", help="of capacity (50,80,93)")
+    add("--seeds", default=defaults.seeds, metavar="NUMBERS", help=f"({defaults.seeds})")
+    add("--clients", type=int, default=10, help="(10)")
+    add("--scale", type=float, default=1.0, help="times 30 workers, 300 requests/s (1)")
+    add("--steady", type=float, default=defaults.steady, help=f"seconds ({defaults.steady:g})")
+    add("--observe", type=float, default=110.0, help="seconds after the trigger (110)")
+    add("--jobs", type=int, default=defaults.jobs, help=f"runs at a time ({defaults.jobs})")
+    add("--quick", action="store_true", help="80 %% load, one seed, 45 s after the trigger")
+    add("--write", action="store_true", help="write the results, the pictures and README.md")
+    return options
+
+
+def scenarios(given: argparse.Namespace, trigger: str, *, stop_early: bool) -> list[Scenario]:
+    """What the options ask for: each load with each seed."""
+    loads, seeds = given.loads.split(","), given.seeds.split(",")
+    base = Scenario(
+        trigger=TRIGGERS[trigger],
+        clients=given.clients,
+        scale=given.scale,
+        steady=given.steady,
+        observe=given.observe,
+        stop_early=stop_early,
+    )
+    if given.quick:
+        loads, seeds = ["80"], seeds[:1]
+        base = replace(base, steady=10.0, observe=45.0)
+    return [
+        replace(base, load=float(load) / 100, seed=int(seed)) for load in loads for seed in seeds
+    ]
+
+
+def main(about: str, defaults: Defaults, arguments: list[str] | None = None) -> int:
+    """Run a script. Always 0: a missed mark is a fact to report, not an error."""
+    given = parser(about, defaults).parse_args(arguments)
+    for trigger in given.trigger.split(","):
+        tried = scenarios(given, trigger, stop_early=defaults.stop_early)
+        runs = run_all(
+            defaults.world,
+            arms(given.arms, replicas=TRIGGERS[trigger].replicas > 1),
+            tried,
+            given.jobs,
+        )
+        print(
+            "\n".join([f"\n{TRIGGERS[trigger].title}: {settings(tried)}\n", as_text(trigger, runs)])
+        )
+        print("\n".join(["", *verdicts(trigger, runs)]))
+        if given.write:
+            _write(_place(defaults.name), trigger, tried, runs)
+    return 0
+
+
+def settings(tried: Sequence[Scenario]) -> str:
+    """What the runs had in common, in words."""
+    one = tried[0]
+    seeds = ", ".join(sorted({str(scenario.seed) for scenario in tried}))
+    return (
+        f"{one.clients:,} clients, {one.workers:,} workers ({one.capacity:,.0f} requests/s), "
+        f"{one.trigger.seconds:g} s of trigger, seeds {seeds}."
+    )
+
+
+def _place(name: str) -> Place:
+    return Place(name, _HERE / "results", _HERE.parent / "docs" / "pictures", _HERE / "README.md")
+
+
+def _write(place: Place, trigger: str, tried: Sequence[Scenario], runs: Sequence[Run]) -> None:
+    about = machine() | {"settings": settings(tried)}
+    save(place.result(trigger), Kept(trigger, about, list(runs)))
+    place.pictures.mkdir(parents=True, exist_ok=True)
+    for load in sorted({run.load for run in runs}):
+        drawn = picture(trigger, load, runs, settings(tried))
+        place.picture(trigger, load).write_text(drawn, encoding="utf-8")
+    new = block(place, kept_results(place))
+    text = place.page.read_text(encoding="utf-8")
+    place.page.write_text(page(text, place.name, new), encoding="utf-8")
