@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
@@ -300,6 +301,38 @@ def test_a_target_that_fails_again_and_again_is_left_alone(way: Way) -> None:
     assert [event.severity.value for event in seen] == ["warning", "warning", "info"]
 
 
+@pytest.mark.parametrize("spread", [False, True])
+def test_an_answer_ends_the_failures_in_a_row(way: Way, *, spread: bool) -> None:
+    """Two failures, an answer, two failures: no three in a row."""
+    a, error = Server("a"), ConnectionError()
+    a.endings = [error, error, None, error, error, None, None]
+    fetch = way.make([a], spread=spread, failure_threshold=3)
+    streaks = []
+    for _ in range(7):
+        with contextlib.suppress(ConnectionError):
+            way.call(fetch)
+        streaks.append(fetch.targets()[0].consecutive_failures)
+    assert streaks == [1, 2, 0, 1, 2, 0, 0]
+
+
+@pytest.mark.parametrize("ending", [None, ConnectionError()])
+def test_a_call_from_before_an_ejection_decides_nothing(ending: Exception | None) -> None:
+    """Begun before it, ended after the return of the target: neither good nor bad counts."""
+    servers = abc("b", "c")
+    fetch = Way(is_async=True).make(servers, failure_threshold=2)
+    early = fetch()
+    early.send(None)
+    finish(fetch())
+    finish(fetch())
+    assert ejected(fetch) == [30, None, None]
+    fetch.admit(0)
+    finish(fetch())
+    servers[0].endings = [ending]
+    finish(early)
+    assert fetch.targets()[0].consecutive_failures == 1
+    assert ejected(fetch) == [None, None, None]
+
+
 def test_an_ejected_target_is_asked_if_all_others_fail(way: Way) -> None:
     """An answer beats a principle; and it takes the target back."""
     servers = abc()
@@ -453,6 +486,56 @@ def test_whoever_can_answer_does(
         clock.advance(seed % 40)
 
 
+ERRORS = [
+    None,
+    ConnectionError("down"),
+    Rejected("inside", 1.0, "full"),
+    LookupError("odd"),
+    Halt(),
+]
+
+
+def story(way: Way, script: list[tuple[int, int, int]], *, spread: bool, straight: bool) -> object:
+    """Live through a script; all that anybody can see of it."""
+    clock, seen = ManualClock(), list[object]()
+    servers = [Server(name) for name in "abcd"]
+    numbers = (n * 0.6180339887 % 1 for n in range(10**6))
+    fetch = way.make(
+        servers, spread=spread, draw=numbers.__next__, failure_threshold=2, clock=clock,
+        on=ConnectionError, eject_for=10, attempts=3,
+    )  # fmt: skip
+    layer = next(each for each in hub.policies() if getattr(each, "targets", None) == fetch.targets)
+    layer.pool.swift = straight
+    layer.pool.align()
+    with history() as events:
+        for place, error, wait in script:
+            servers[place].endings = [ERRORS[error]]
+            try:
+                seen.append(way.call(fetch))
+            except BaseException as raised:  # noqa: BLE001  (part of the story)
+                notes = list(getattr(raised, "__notes__", []))
+                raised.__dict__.pop("__notes__", None)
+                seen.append((type(raised), notes))
+            seen.append(fetch.targets())
+            clock.advance(wait)
+    told = [(type(event), event.target) for event in events]
+    return seen, told, asked(servers)
+
+
+@given(
+    script=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 12))),
+    spread=st.booleans(),
+    is_async=st.booleans(),
+)
+def test_the_straight_line_changes_nothing(
+    script: list[tuple[int, int, int]], *, spread: bool, is_async: bool
+) -> None:
+    """With it and without it: the same answers, errors, notes, counts, ejections and events."""
+    way = Way(is_async=is_async)
+    straight = story(way, script, spread=spread, straight=True)
+    assert straight == story(way, script, spread=spread, straight=False)
+
+
 # What it is to others
 
 
@@ -515,19 +598,34 @@ def test_an_outcome_tells_who_answered(way: Way) -> None:
 
 
 def test_it_binds_as_a_method(way: Way) -> None:
-    """In the body of a class, and decorated once more on an object."""
-    shared = abc("b")
+    """In the body of a class, and decorated once more on an object: each target gets the object."""
+    seen: list[tuple[str, object, int]] = []
+
+    def first(client: object, key: int) -> None:
+        seen.append(("first", client, key))
+        raise ConnectionError
+
+    def second(client: object, key: int) -> None:
+        seen.append(("second", client, key))
+
+    async def first_async(client: object, key: int) -> None:
+        first(client, key)
+
+    async def second_async(client: object, key: int) -> None:
+        second(client, key)
+
+    targets: Any = [first_async, second_async] if way.is_async else [first, second]
 
     class Client:
-        fetch = way.make(shared)
+        fetch: Any = failover(*targets)
 
-        def __repr__(self) -> str:
-            return "client"
-
-    assert way.call(Client().fetch) == "b"
-    again: Any = retry(on=ConnectionError)(Client().fetch)
-    assert way.call(again) == "b"
-    assert asked(shared) == [2, 2, 0]
+    client = Client()
+    again: Any = retry(on=ConnectionError)(client.fetch)
+    way.call(client.fetch, 1)
+    way.call(again, 2)
+    way.call(functools.partial(resilient.outcome, again), 3)
+    expected = [(name, client, key) for key in (1, 2, 3) for name in ("first", "second")]
+    assert seen == expected
 
 
 def test_a_failover_of_failovers(way: Way) -> None:
