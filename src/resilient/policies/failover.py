@@ -25,7 +25,7 @@ _MOST = 0.5
 
 
 class Failover(Protocol[P, R_co]):
-    """The function that `failover` makes, and what one may ask of it.
+    """A function, and what one may ask of it. Made by `resilient.failover`.
 
     Example::
 
