@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVarTuple
 
 import pytest
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 import resilient
 from resilient import CallTimeoutError, DeadlineExceededError, deadline, pipeline, retry, timeout
 from resilient.core.policy import Protector
+from resilient.policies.observed import Lines
 from resilient.testing import JumpingEventLoop, ManualClock
+from resilient.testing.isolation import isolated
 from resilient.testing.loop import run
 
 Ts = TypeVarTuple("Ts")
@@ -824,3 +827,297 @@ def test_on_a_thread_an_event_tells_of_it(
         timeout(0.01, thread=True)(release.wait)()
     (event,) = resilience.events.of(resilient.CallTimedOut)
     assert event.seconds == pytest.approx(0.01)
+
+
+# A limit that follows the calls
+
+
+class Dependency:
+    """Takes as long as it is told."""
+
+    def __init__(self, takes: float) -> None:
+        self.takes = takes
+
+    async def __call__(self) -> float:
+        """Answer."""
+        await asyncio.sleep(self.takes)
+        return self.takes
+
+
+async def calls_for(guarded: Callable[[], Awaitable[Any]], seconds: float) -> tuple[int, int]:
+    """Call one after the other for so long; how many answered, and how many were ended."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    answers = ended = 0
+    while loop.time() < until:
+        try:
+            await guarded()
+        except CallTimeoutError:
+            ended += 1
+        else:
+            answers += 1
+    return answers, ended
+
+
+LEARNING_WAYS = {name: way for name, way in WAYS.items() if name in {"decorated", "outcome"}}
+by_line_and_flow = pytest.mark.parametrize("way", LEARNING_WAYS.values(), ids=LEARNING_WAYS)
+
+
+@by_line_and_flow
+def test_a_learned_limit_follows_what_answers_take(way: Way) -> None:
+    """The longest before the warm-up; then factor x quantile, a tenth at most above it."""
+    clock = ManualClock()
+    policy = timeout(quantile=0.9, max=5, factor=2, clock=clock)
+    dependency = Dependency(0.1)
+
+    async def main() -> None:
+        assert policy.limit_now == 5
+        for _ in range(9):
+            await way(policy, dependency.__call__)
+        await asyncio.sleep(1)
+        assert policy.limit_now == 5  # one more makes ten, of which one lies above
+        await way(policy, dependency.__call__)
+        await asyncio.sleep(1)
+        assert 0.2 <= policy.limit_now <= 0.22
+        dependency.takes = 0.3
+        with pytest.raises(CallTimeoutError) as caught:
+            await way(policy, dependency.__call__)
+        assert caught.value.seconds == policy.limit_now
+        await asyncio.sleep(31)
+        assert policy.limit_now == 5  # nothing recent is known
+
+    run(main(), clock)
+
+
+TRACE = [
+    # second, answers and timed-out calls in it, limit after it: 0.02 s each, from second 3 on 0.2 s
+    (1, 50, 0, 5.0),
+    (2, 50, 0, 0.031),
+    (3, 0, 33, 0.05),
+    (4, 0, 21, 0.08),
+    (5, 0, 13, 0.13),
+    (6, 0, 8, 0.21),
+    (7, 5, 0, 0.30),
+    (8, 5, 0, 0.30),
+]
+
+
+@by_line_and_flow
+def test_a_limit_that_became_too_short_grows_again(way: Way) -> None:
+    """A dependency becomes ten times slower: four seconds later its answers are waited for.
+
+    Timed-out calls count with their limit. Left out, the limit would stay, and every call fail.
+    """
+    clock = ManualClock()
+    policy = timeout(quantile=0.99, max=5, factor=1.5, clock=clock)
+    dependency = Dependency(0.02)
+    trace: list[tuple[int, int, int, float]] = []
+
+    async def main() -> None:
+        for second in range(1, 9):
+            if second == 3:
+                dependency.takes = 0.2
+            answers, ended = await calls_for(partial(way, policy, dependency.__call__), 1)
+            trace.append((second, answers, ended, policy.limit_now))
+
+    run(main(), clock)
+    for seen, expected in zip(trace, TRACE, strict=True):
+        assert seen[:3] == pytest.approx(expected[:3], abs=1)
+        assert seen[3] == pytest.approx(expected[3], rel=0.05)
+
+
+@by_line_and_flow
+def test_it_grows_to_its_longest_and_comes_back(way: Way) -> None:
+    """A dependency that hangs is given `max`; half a minute after it is well the limit is short."""
+    clock = ManualClock()
+    policy = timeout(quantile=0.9, max=2, min=0.5, clock=clock)
+    dependency = Dependency(0.02)
+
+    async def main() -> None:
+        await calls_for(partial(way, policy, dependency.__call__), 3)
+        assert policy.limit_now == 0.5
+        dependency.takes = 3600
+        answers, _ = await calls_for(partial(way, policy, dependency.__call__), 60)
+        assert (answers, policy.limit_now) == (0, 2)
+        dependency.takes = 0.02
+        _, ended = await calls_for(partial(way, policy, dependency.__call__), 32)
+        assert (ended, policy.limit_now) == (0, 0.5)
+
+    run(main(), clock)
+
+
+@by_line_and_flow
+@pytest.mark.parametrize("ending", ["error", "cancelled", "deadline", "inner timeout"])
+def test_what_ended_before_the_limit_without_an_answer_is_no_sample(way: Way, ending: str) -> None:
+    """A quick error, a cancellation, a clipped limit: none says how long an answer takes."""
+    clock = ManualClock()
+    policy = timeout(quantile=0.5, max=20, warm_up=5, factor=1, clock=clock)
+
+    async def fails() -> None:
+        await asyncio.sleep(0.01)
+        raise ValueError
+
+    async def main() -> None:
+        for _ in range(10):
+            await way(policy, Dependency(1).__call__)
+        for _ in range(40):
+            with contextlib.suppress(ValueError, TimeoutError):
+                if ending == "error":
+                    await way(policy, fails)
+                elif ending == "cancelled":
+                    await asyncio.wait_for(way(policy, forever), 0.01)
+                elif ending == "deadline":
+                    await way(pipeline(deadline(0.01, clock=clock), policy), forever)
+                else:
+                    await way(pipeline(policy, timeout(0.01)), forever)
+        await asyncio.sleep(1)
+        assert policy.limit_now == pytest.approx(1, rel=0.1)
+
+    run(main(), clock)
+
+
+@by_line_and_flow
+def test_a_learned_limit_is_clipped_by_a_deadline(way: Way) -> None:
+    """The shorter of the two; nothing is started with nothing left."""
+    clock = ManualClock()
+    policy = timeout(quantile=0.5, max=20, clock=clock)
+
+    async def main() -> None:
+        async with deadline(1, clock=clock):
+            with pytest.raises(CallTimeoutError) as caught:
+                await way(policy, forever)
+            assert caught.value.seconds == pytest.approx(1)
+
+    with pytest.raises(CallTimeoutError):
+        run(main(), clock)
+
+
+def test_calls_of_a_learned_limit_share_a_timer() -> None:
+    """200 calls at once take the timers of their sleeps, and one."""
+    policy = timeout(quantile=0.9, max=50, warm_up=1, clock=(clock := ManualClock()))
+    dependency = Dependency(0.1)
+    guarded = policy(dependency.__call__)
+    loop = CountingLoop(clock)
+
+    async def main() -> int:
+        for takes in (0.1, 0.12, 0.1):
+            dependency.takes = takes
+            await guarded()
+            await asyncio.sleep(1)
+        before = loop.timers
+        await asyncio.gather(*(guarded() for _ in range(200)))
+        return loop.timers - before
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(main()) == 201
+    assert policy.limit_now < 50
+
+
+def test_lines_of_learned_limits_are_few() -> None:
+    """However the limit wanders, there are never more than 16 at a time, each made once."""
+    made: list[float | None] = []
+
+    def make(limit: float | None) -> Callable[..., Any]:
+        made.append(limit)
+        return plain
+
+    lines = Lines(make)
+    for limit in [*range(100), *range(90, 100)]:
+        lines.of(float(limit))
+        assert len(lines.made) <= 16
+    assert made.count(99.0) == 1
+
+
+@every_thread_way
+def test_on_a_thread_a_limit_is_learned_too(way: Any, release: threading.Event) -> None:
+    """Answers count, and who takes longer than they did is left behind."""
+    clock = ManualClock()
+    policy = timeout(quantile=0.5, max=60, min=0.01, warm_up=5, thread=True, clock=clock)
+
+    def answers() -> str:
+        clock.advance(0.01)
+        return "done"
+
+    for _ in range(5):
+        assert way(policy, answers) == "done"
+    clock.advance(1)
+    limit = policy.limit_now
+    assert limit == pytest.approx(0.015, rel=0.1)
+    with pytest.raises(CallTimeoutError) as caught:
+        way(policy, release.wait)
+    assert caught.value.seconds == limit
+    release.set()
+
+
+def test_the_emergency_switch_and_a_learned_limit() -> None:
+    """Switched off nothing is ended, and nothing learned."""
+    clock = ManualClock()
+    policy = timeout(quantile=0.5, max=1, warm_up=1, clock=clock)
+    threaded = timeout(quantile=0.5, max=1, warm_up=1, thread=True, clock=clock)
+    resilient.set_active(False)
+    try:
+        assert run(policy(Dependency(9).__call__)(), clock) == 9
+        assert threaded(plain)() == "done"
+    finally:
+        resilient.set_active(True)
+    clock.advance(1)
+    assert (policy.limit_now, threaded.limit_now) == (1, 1)
+
+
+def test_a_learned_limit_in_isolation(resilience: resilient.testing.Resilience) -> None:
+    """It begins at its longest, on the test's clock."""
+    policy = timeout(quantile=0.5, max=9, warm_up=1)
+    resilience.run(policy(Dependency(1).__call__)())
+    resilience.clock.advance(1)
+    assert policy.limit_now == pytest.approx(1.5, rel=0.1)
+    assert policy.seconds == 9
+    says = "timeout: by the 0.5 quantile of what is inside, at most 9 s"
+    assert policy.describe() == says
+    assert timeout(2).describe() == "timeout: 2 s for what is inside"
+    assert timeout(2).limit_now == 2
+
+
+def test_a_learned_limit_made_long_before_the_test() -> None:
+    """What a fixture's test teaches it is gone afterwards, and what it knew before is back."""
+    policy = timeout(quantile=0.5, max=9, warm_up=1)
+    with isolated() as world:
+        world.run(policy(Dependency(1).__call__)())
+        world.clock.advance(1)
+        assert policy.limit_now < 2
+    assert policy.limit_now == 9
+
+
+LEARNED: list[tuple[dict[str, Any], str]] = [
+    ({}, "timeout"),
+    ({"limit": 2, "quantile": 0.9}, "timeout"),
+    ({"quantile": 0.9}, "max"),
+    ({"quantile": 0.9, "max": 0}, "max"),
+    ({"quantile": 0.9, "max": "5"}, "max"),
+    ({"quantile": 1, "max": 5}, "quantile"),
+    ({"quantile": 0, "max": 5}, "quantile"),
+    ({"quantile": "0.9", "max": 5}, "quantile"),
+    ({"quantile": 0.9, "max": 5, "min": 6}, "min"),
+    ({"quantile": 0.9, "max": 5, "min": 0}, "min"),
+    ({"quantile": 0.9, "max": 5, "factor": 0.9}, "factor"),
+    ({"quantile": 0.9, "max": 5, "factor": "2"}, "factor"),
+    ({"quantile": 0.9, "max": 5, "warm_up": 0}, "warm_up"),
+    ({"quantile": 0.9, "max": 5, "clock": 5}, "clock"),
+    ({"limit": 2, "max": 5}, "max"),
+    ({"limit": 2, "min": 1}, "min"),
+    ({"limit": 2, "factor": 2}, "factor"),
+    ({"limit": 2, "warm_up": 2}, "warm_up"),
+    ({"limit": 2, "clock": ManualClock()}, "clock"),
+]
+
+
+@pytest.mark.parametrize(("settings_", "setting"), LEARNED)
+def test_bad_settings_of_a_learned_limit(settings_: dict[str, Any], setting: str) -> None:
+    """`ConfigError` names the setting; what belongs to the other form is refused, not ignored."""
+    with pytest.raises(resilient.ConfigError) as caught:
+        timeout(**settings_)
+    assert caught.value.setting == setting
+
+
+def test_a_shorter_max_than_the_default_min() -> None:
+    """What was not given makes way."""
+    assert timeout(quantile=0.9, max=0.005).limit_now == 0.005
