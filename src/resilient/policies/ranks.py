@@ -50,6 +50,14 @@ class RankedQueue(Generic[T]):
         self._size += 1
         return victim
 
+    @property
+    def leading(self) -> Criticality | None:
+        """The level of who is next; `None` if nobody waits."""
+        for level, members in zip(Criticality, self._levels, strict=True):
+            if members:
+                return level
+        return None
+
     def next(self) -> T:
         """Take out whose turn it is. Raises `IndexError` if nobody waits."""
         for level in self._levels:
