@@ -1,0 +1,132 @@
+"""How a rate limit is made: every setting, its default, and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from typing import Literal
+
+from resilient.clock import Clock, Duration, chosen, seconds
+from resilient.core.ports import Criticality
+from resilient.errors import ConfigError
+from resilient.policies.fixed_window import FixedWindow
+from resilient.policies.match import function, named, optional, positive, whole
+from resilient.policies.rate_limiter import RateLimit
+from resilient.policies.rates import Bucket, Rates
+from resilient.policies.token_bucket import TokenBucket
+
+__all__ = ["Algorithm", "rate_limit"]
+
+Algorithm = Literal["token_bucket", "fixed_window"]
+RESERVE: Mapping[Criticality | str, float] = {Criticality.MEDIUM: 0.2, Criticality.LOW: 0.5}
+"""Shares left for the more critical. There is no source for such figures: they are a choice."""
+_ALLOWED_RESERVE = "a mapping of criticalities, or their names, to shares in [0, 1)"
+_ROUNDING = 1e-9  # 0.29 * 100 is a little less than 29
+
+
+def rate_limit(  # noqa: PLR0913  (every setting of a rate limit, all but `rate` optional)
+    name: str,
+    *,
+    rate: float,
+    per: Duration = 1.0,
+    burst: int | None = None,
+    max_wait: Duration = 0,
+    algorithm: Algorithm = "token_bucket",
+    reserve: Mapping[Criticality | str, float] = RESERVE,
+    key: Callable[..., Hashable] | None = None,
+    max_keys: int = 10_000,
+    key_ttl: Duration = 3600,
+    clock: Clock | None = None,
+) -> RateLimit:
+    """Let `rate` calls start in `per` seconds; those beyond wait their turn, or are refused.
+
+    * `name`: what errors and events call it.
+    * `rate`, `per`: so many calls in so many seconds; ``rate=0.5`` is one in two seconds.
+    * `burst`: how many calls may start at once after a quiet time. In any time of length t, at most
+      ``burst + rate * t / per`` calls start. Default: the whole calls of one `per`, at least 1
+      (as a window of that length lets through, and as Guava and Bucket4j do); 1 paces calls evenly.
+    * `max_wait`: a call that would be admitted within so many seconds waits for that, if the
+      `deadline` leaves more; all others are refused with `RateLimitedError`, whose `retry_after` is
+      the time until a call would be admitted. Default 0: nobody waits. On a thread that runs an
+      event loop a ``def`` does not wait: it is refused.
+    * `algorithm`: ``"token_bucket"``, or ``"fixed_window"``: `rate` calls, a whole number, in each
+      window of `per` seconds, for a limit that is counted like that elsewhere.
+    * `reserve`: shares of the burst (of a fixed window: of its places) that calls of a
+      `Criticality` leave for others. Default: LOW leaves 0.5 and MEDIUM 0.2, rounded down, so that
+      a burst of 1 reserves nothing.
+
+    Limits for keys:
+
+    * `key`: a function of the call's arguments; each key has a limit of its own under this name,
+      at most `max_keys` (default 10,000), forgotten after `key_ttl` seconds (default 3600) unused,
+      and not before it is full again.
+
+    A call that was admitted and then rejected further in, and one that goes away while it waits,
+    give their place back. `clock` is for tests.
+
+    Raises `ConfigError` naming the setting, its value and what is allowed.
+
+    Example::
+
+        search = rate_limit("search", rate=100, per=60, max_wait=2)
+
+        @search
+        async def find(words: str) -> list[Hit]: ...
+    """
+    rate = positive("rate", rate)
+    length = seconds("per", per)
+    most = _burst(algorithm, rate, burst)
+    step = length / rate
+    if not 0 < step < math.inf:
+        raise ConfigError("rate", rate, "a rate whose calls are a finite time apart")
+    wait = seconds("max_wait", max_wait, zero=True)
+    return RateLimit(
+        Rates(
+            name=named(name),
+            make=_maker(algorithm, length, step, most),
+            held=_held(reserve, most),
+            max_wait=wait,
+            refill=most * step,
+            words=_words(algorithm, rate, length, most, wait),
+            key=optional(function, "key", key),
+            max_keys=whole("max_keys", max_keys),
+            key_ttl=seconds("key_ttl", key_ttl),
+        ),
+        chosen(clock),
+    )
+
+
+def _burst(algorithm: str, rate: float, burst: int | None) -> int:
+    if algorithm == "token_bucket":
+        return max(1, math.floor(rate)) if burst is None else whole("burst", burst)
+    if algorithm != "fixed_window":
+        raise ConfigError("algorithm", algorithm, '"token_bucket" or "fixed_window"')
+    if burst is not None:
+        raise ConfigError("burst", burst, "None for a fixed window, which has none")
+    if not rate.is_integer():
+        raise ConfigError("rate", rate, "a whole number of calls for a fixed window")
+    return int(rate)
+
+
+def _maker(algorithm: str, per: float, step: float, most: int) -> Callable[[float], Bucket]:
+    if algorithm == "token_bucket":
+        return lambda now: TokenBucket(step, most, now)
+    return lambda now: FixedWindow(per, most, now)
+
+
+def _held(reserve: object, most: int) -> dict[Criticality, int]:
+    """How many tokens each criticality leaves for others."""
+    if not isinstance(reserve, Mapping):
+        raise ConfigError("reserve", reserve, _ALLOWED_RESERVE)
+    held = {}
+    for level, share in reserve.items():
+        if positive("reserve", share, most=1, zero=True) == 1:
+            raise ConfigError("reserve", share, _ALLOWED_RESERVE)
+        held[Criticality.of(level)] = min(most - 1, math.floor(share * most + _ROUNDING))
+    return held
+
+
+def _words(algorithm: str, rate: float, per: float, most: int, wait: float) -> str:
+    text = f"{rate:g} in {per:g} s"
+    text += f", {most} at once" if algorithm == "token_bucket" else ", in fixed windows"
+    return f"{text}, waits up to {wait:g} s" if wait else text
