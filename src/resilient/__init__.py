@@ -40,6 +40,7 @@ from resilient.events import (
     CircuitState,
     Event,
     FallbackUsed,
+    LimitChanged,
     RetryGaveUp,
     RetryScheduled,
     Severity,
@@ -47,6 +48,7 @@ from resilient.events import (
     TargetReturned,
 )
 from resilient.facade import describe, outcome, set_active, shutdown
+from resilient.policies.adaptive_limit import AdaptiveLimit, adaptive_limit
 from resilient.policies.alternatives import alternative, stale, value
 from resilient.policies.backoff import backoff
 from resilient.policies.breaker import breaker
@@ -58,6 +60,7 @@ from resilient.policies.deadline import Deadline, deadline
 from resilient.policies.failover import Failover, FailoverTarget, failover
 from resilient.policies.fallback import Fallback, fallback
 from resilient.policies.hedge import Hedge, hedge
+from resilient.policies.limit_algorithms import aimd
 from resilient.policies.mode_gate import ModeGate, mode_gate
 from resilient.policies.pipeline import Pipeline, pipeline
 from resilient.policies.point import point
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from resilient.telemetry.logs import enable_logs
 
 __all__ = [
+    "AdaptiveLimit",
     "BreakerMetrics",
     "Bulkhead",
     "BulkheadFullError",
@@ -100,6 +104,7 @@ __all__ = [
     "FeatureUnavailableError",
     "Freshness",
     "Hedge",
+    "LimitChanged",
     "MissingExtraError",
     "Mode",
     "ModeChange",
@@ -121,6 +126,8 @@ __all__ = [
     "Throttle",
     "ThrottledError",
     "Timeout",
+    "adaptive_limit",
+    "aimd",
     "alternative",
     "backoff",
     "breaker",
