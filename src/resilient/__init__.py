@@ -64,6 +64,8 @@ from resilient.policies.limit_algorithms import aimd
 from resilient.policies.mode_gate import ModeGate, mode_gate
 from resilient.policies.pipeline import Pipeline, pipeline
 from resilient.policies.point import point
+from resilient.policies.rate_limit import rate_limit
+from resilient.policies.rate_limiter import RateLimit
 from resilient.policies.retry import Retry, retry
 from resilient.policies.surface import BreakerMetrics
 from resilient.policies.throttle import Throttle, throttle
@@ -111,6 +113,7 @@ __all__ = [
     "ModeGate",
     "Outcome",
     "Pipeline",
+    "RateLimit",
     "RateLimitedError",
     "Rejected",
     "ResilientError",
@@ -146,6 +149,7 @@ __all__ = [
     "outcome",
     "pipeline",
     "point",
+    "rate_limit",
     "remaining",
     "retry",
     "retry_budget",
