@@ -313,6 +313,26 @@ def test_a_loser_that_raises_is_nobodys_news(way: Way) -> None:
 
 
 @every_way
+def test_losers_are_cancelled_once(way: Way) -> None:
+    """Clean-up that takes a while is not disturbed: neither by the answer nor by the waiting."""
+    for attempts in (
+        (9, Attempt(9, stubborn=1), 0),
+        (Attempt(9, stubborn=1), Attempt(9, stubborn=3), 0),
+        (2.5, Attempt(9, stubborn=1), Attempt(9, stubborn=2)),
+    ):
+        script = Script(*attempts)
+
+        async def main(script: Script = script) -> None:
+            answer = await way(hedge(delay=1, max_hedges=2, idempotent=True), script.__call__)
+            stubborn = [number for number, each in enumerate(script.attempts) if each.stubborn]
+            assert {each.by for each in script.answers} == {answer.by, *stubborn}
+            script.check(answer)
+            await settled()
+
+        race(main())
+
+
+@every_way
 def test_answers_of_the_same_turn(way: Way) -> None:
     """Two or three that answer at the same instant: one counts, the others are closed."""
     for latencies in ([2.0, 1.0], [3.0, 2.0, 1.0]):
@@ -583,6 +603,35 @@ def test_what_is_no_exception_ends_everything(
 
     race(main())
     assert caught == [raised]
+
+
+@every_way
+@pytest.mark.parametrize("when", [None, 1.75])
+def test_even_from_a_loser(way: Way, when: float | None) -> None:
+    """What is no exception comes before an answer that was there, and before a cancellation."""
+    halt = Halt("from a loser")
+    script = Script(9, Attempt(9, stubborn=1, then=halt), 0)
+    caught: list[BaseException] = []
+
+    async def calls() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await way(hedge(delay=1, max_hedges=2, idempotent=True), script.__call__)
+        except Halt as error:
+            caught.append(error)
+        return task.cancelling()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(calls())
+        if when is not None:
+            asyncio.get_running_loop().call_later(when, task.cancel)
+        assert await task == (when is not None)
+        script.check()
+        await settled()
+
+    race(main())
+    assert caught == [halt]
 
 
 # What it leaves alone

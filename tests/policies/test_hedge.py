@@ -202,6 +202,24 @@ def test_with_a_retry_budget(learned: bool) -> None:  # noqa: FBT001
     run(main(), clock)
 
 
+def test_metrics_tell_what_it_was_good_for() -> None:
+    """Attempts beside the first: how many were made, how many answered, how many were refused."""
+    policy = hedge(delay=1, max_hedges=3, idempotent=True, budget=Tokens(4))
+    seen: list[tuple[int, int, int]] = []
+
+    async def main() -> None:
+        for latencies in ((0.5,), (9, 0.5), (2.5, 9, 9), (9, 9, 9, 9), (9, 9)):
+            for way in WAYS[: 1 if len(seen) < 4 else 2]:
+                attempt, _ = sleeping(*latencies)
+                await way(policy, attempt)
+            metrics = policy.metrics
+            seen.append((metrics.started, metrics.won, metrics.refused))
+
+    run(main(), ManualClock())
+    policy.after_fork()
+    assert seen == [(0, 0, 0), (1, 1, 0), (3, 1, 0), (4, 1, 1), (4, 1, 3)]
+
+
 # The quantile
 
 

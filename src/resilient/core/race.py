@@ -29,6 +29,8 @@ class Plan(NamedTuple):
     * `budget`: what is asked before each of them; `None` if nothing is (see `policies.hedge`);
     * `good`: whether a result is an answer; `None` if each is;
     * `dispose`: closes a result that nobody gets, sync or async;
+    * `tally`: is told of each attempt beside the first that was "started", was "refused" by the
+      budget, or has "won";
     * `same`: whether two results are one thing, so that closing one closes the other.
     """
 
@@ -36,6 +38,7 @@ class Plan(NamedTuple):
     budget: Any
     good: Callable[[Any], bool] | None
     dispose: Callable[[Any], Any]
+    tally: Callable[[str], object]
     same: Callable[[Any, Any], bool] = operator.is_
 
 
@@ -92,10 +95,11 @@ class Race:
         self._attempt = partial(watch.line, *args, **kwargs)
         self._started = 0
         self._running: set[asyncio.Task[None]] = set()
-        self._closing: set[asyncio.Task[Any] | None] = set()
+        self._told: set[asyncio.Task[Any] | None] = set()  # cancelled, or closing what they got
         self._first = True  # the first attempt is under way, in the caller's task
         self._fired = False  # the race has cancelled the first attempt
         self._over = False
+        self._won = False  # the answer is that of another attempt
         self._answer: tuple[Any] | None = None
         self._spare: tuple[Any] | None = None  # what the first attempt returned, if it is not that
         self._fatal: BaseException | None = None
@@ -107,8 +111,10 @@ class Race:
         if self._over or not (self._first or self._running):
             return
         if plan.budget is not None and not plan.budget.withdraw():
+            plan.tally("refused")
             return
         self._started += 1
+        plan.tally("started")
         # Not `create_task(context=)`, which task factories need not know. A task copies the
         # context that it is made in, so each attempt has its own.
         task = self._context.run(self._watch.loop.create_task, self._hedge())
@@ -191,7 +197,7 @@ class Race:
             good, self._fatal = False, error
             self._decide()
         if good:
-            self._answer = (result,)
+            self._won, self._answer = True, (result,)
             self._decide()
         else:
             await self._dispose(result)
@@ -204,7 +210,7 @@ class Race:
         """End the race from within an attempt that is a task, at once."""
         self._over = True
         self._stop(asyncio.current_task())
-        if self._first:
+        if self._first and not self._fired:
             # Always, even if others cancel the task too: the count tells whose it was.
             self._fired = True
             self._task.cancel()
@@ -212,13 +218,14 @@ class Race:
             self._wake()
 
     def _stop(self, but: asyncio.Task[Any] | None = None) -> None:
-        """Cancel the attempts that are tasks, apart from those that close what they have got."""
-        for task in self._running - self._closing - {but}:
+        """Cancel the attempts that are tasks, once: a second time would disturb their clean-up."""
+        for task in self._running - self._told - {but}:
+            self._told.add(task)
             task.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._closing.discard(task)
+        self._told.discard(task)
         if not task.cancelled():
             task.exception()  # looked at: it is no news for the loop
         if not self._running:
@@ -249,22 +256,23 @@ class Race:
                 await self._signalled()
             except asyncio.CancelledError as error:
                 cancelled = error
-                self._closing.clear()  # what is being closed is not waited for either
+                self._told.clear()  # the caller's own cancellations reach them all
                 self._stop()
         return cancelled
 
     async def _result(self) -> tuple[Any] | None:
         """The answer when all attempts have ended; `None` if there is none."""
-        ending = await self._drain() or self._fatal
-        if ending is None:
-            return self._answer
-        try:
-            raise ending from None
-        finally:
-            ending = self._fatal = None  # its traceback holds this frame
+        cancelled = await self._drain()
+        if cancelled is not None:
+            raise cancelled  # and whoever awaits this abandons everything
+        if self._fatal is not None:
+            await self._abandon()
+        if self._won and self._answer is not None:
+            self._watch.plan.tally("won")
+        return self._answer
 
     async def _abandon(self) -> None:
-        """End everything; nobody gets any result."""
+        """End everything; nobody gets any result. Raises what was no `Exception`, if any was."""
         await self._drain()
         unwanted, self._answer, self._spare = [self._answer, self._spare], None, None
         one, other = unwanted
@@ -272,6 +280,12 @@ class Race:
             unwanted.pop()
         for held in filter(None, unwanted):
             await self._dispose(held[0])
+        fatal, self._fatal = self._fatal, None
+        try:
+            if fatal is not None:
+                raise fatal from None
+        finally:
+            del fatal  # its traceback holds this frame
 
     def _forsake(self) -> None:
         """End everything where nobody can wait for that: the call was dropped."""
@@ -283,7 +297,7 @@ class Race:
         """Close what nobody gets, unless it is the very object that somebody gets."""
         if self._answer is not None and self._watch.plan.same(result, self._answer[0]):
             return
-        self._closing.add(asyncio.current_task())
+        self._told.add(asyncio.current_task())
         try:
             closing = self._watch.plan.dispose(result)
             if hasattr(closing, "__await__"):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
+import msgspec
+
 from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.effects import Call, Flow, Guarded, Race, Step
+from resilient.core.hub import hub
 from resilient.core.inspection import label
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line, Policy
@@ -17,7 +21,7 @@ from resilient.policies.budget import Deposits, RetryBudget
 from resilient.policies.match import function, optional, whole
 from resilient.policies.observed import Lines, Observed, least_samples, quantile_of
 
-__all__ = ["Budget", "Hedge", "hedge"]
+__all__ = ["Budget", "Hedge", "HedgeMetrics", "hedge"]
 
 _SAFE = (
     "True: attempts run at the same time, so all of them may take effect. It is a promise that "
@@ -44,6 +48,24 @@ class Budget(Protocol):
         ...
 
 
+class HedgeMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of attempts beside the first, since the hedge was made.
+
+    `started` is how many were made, `won` how many of them gave the answer, `refused` how many
+    the budget did not allow. Few wins for many starts: the delay is too short, or what makes the
+    first attempt slow is the same for the next.
+
+    Example::
+
+        metrics = hedged.metrics
+        print(f"{metrics.won} of {metrics.started} were worth it")
+    """
+
+    started: int = 0
+    won: int = 0
+    refused: int = 0
+
+
 class Hedge(Policy):
     """Starts another attempt when the first takes long. Made by `resilient.hedge`."""
 
@@ -67,6 +89,15 @@ class Hedge(Policy):
         self._dispose = dispose
         self._deposits = None if budget is None else Deposits(cast("RetryBudget", budget))
         self._runs = Lines(self._run)
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(HedgeMetrics.__struct_fields__, 0)
+        hub.register(self)
+
+    @property
+    def metrics(self) -> HedgeMetrics:
+        """How many attempts it has started, and what for; see `HedgeMetrics`."""
+        with self._lock:
+            return HedgeMetrics(**self._counts)
 
     @property
     def delay(self) -> float | None:
@@ -126,6 +157,17 @@ class Hedge(Policy):
         budget = "" if self.budget is None else ", on a budget"
         return f"hedge: up to {self.max_hedges} more, each after {after}{budget}"
 
+    def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
+        """Nothing to do: an inactive library hedges nothing."""
+
+    def after_fork(self) -> None:
+        """A fresh lock."""
+        self._lock = threading.Lock()
+
+    def _count(self, kind: str) -> None:
+        with self._lock:
+            self._counts[kind] += 1
+
     def _run(self, delay: float | None) -> Line:
         if delay is None:
             return _attempt
@@ -148,7 +190,8 @@ class Hedge(Policy):
     ) -> Line:
         from resilient.core.race import Plan, hedged  # noqa: PLC0415  (loads asyncio)
 
-        return hedged(line, delay, Plan(self.max_hedges, self.budget, good, dispose, same))
+        plan = Plan(self.max_hedges, self.budget, good, dispose, self._count, same)
+        return hedged(line, delay, plan)
 
 
 async def _attempt(attempt: Callable[[], Any]) -> Any:
