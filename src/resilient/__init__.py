@@ -59,7 +59,7 @@ from resilient.policies.criticality import criticality
 from resilient.policies.deadline import Deadline, deadline
 from resilient.policies.failover import Failover, FailoverTarget, failover
 from resilient.policies.fallback import Fallback, fallback
-from resilient.policies.hedge import Hedge, hedge
+from resilient.policies.hedge import Hedge, HedgeMetrics, hedge
 from resilient.policies.limit_algorithms import aimd
 from resilient.policies.mode_gate import ModeGate, mode_gate
 from resilient.policies.pipeline import Pipeline, pipeline
@@ -71,6 +71,7 @@ from resilient.policies.surface import BreakerMetrics
 from resilient.policies.throttle import Throttle, throttle
 from resilient.policies.timeout import Timeout, timeout
 from resilient.policies.window import calls
+from resilient.recommended import protect
 
 if TYPE_CHECKING:
     from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
@@ -106,6 +107,7 @@ __all__ = [
     "FeatureUnavailableError",
     "Freshness",
     "Hedge",
+    "HedgeMetrics",
     "LimitChanged",
     "MissingExtraError",
     "Mode",
@@ -149,6 +151,7 @@ __all__ = [
     "outcome",
     "pipeline",
     "point",
+    "protect",
     "rate_limit",
     "remaining",
     "retry",
