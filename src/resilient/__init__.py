@@ -71,7 +71,6 @@ from resilient.policies.surface import BreakerMetrics
 from resilient.policies.throttle import Throttle, throttle
 from resilient.policies.timeout import Timeout, timeout
 from resilient.policies.window import calls
-from resilient.recommended import protect
 
 if TYPE_CHECKING:
     from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
@@ -151,7 +150,6 @@ __all__ = [
     "outcome",
     "pipeline",
     "point",
-    "protect",
     "rate_limit",
     "remaining",
     "retry",
