@@ -1,0 +1,1 @@
+"""Parts of the soak: a server that misbehaves, the load on it, and who watches what grows."""
