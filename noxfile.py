@@ -124,3 +124,20 @@ def bench(session: nox.Session) -> None:
     install(session)
     session.install("-r", "benchmarks/requirements.txt")
     session.run("python", "benchmarks/overhead.py", *session.posargs)
+
+
+@nox.session(python=NEWEST)
+def benefit(session: nox.Session) -> None:
+    """Does it help? The experiment on a real server; ``-- --simulate`` for the simulated one."""
+    install(session)
+    session.install("-r", "benchmarks/requirements.txt")
+    arguments = [each for each in session.posargs if each != "--simulate"]
+    script = "brownout.py" if arguments == session.posargs else "simulation.py"
+    session.run("python", f"benchmarks/{script}", *arguments)
+
+
+@nox.session(python=NEWEST)
+def soak(session: nox.Session) -> None:
+    """Ten minutes of mixed load with faults, after which nothing has grown or is left."""
+    install(session)
+    session.run("python", "benchmarks/soak.py", *session.posargs)
