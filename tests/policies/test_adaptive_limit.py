@@ -8,6 +8,7 @@ import random
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -456,6 +457,36 @@ def test_threads_and_tasks(traced: bool) -> None:  # noqa: FBT001  (a parameter)
     assert 2 <= crowd(gate, 20 if traced else 500, traced=traced) <= 4
     assert gate.in_flight == 0
     assert gate.admitted + gate.rejected == 20 * (20 if traced else 500)
+
+
+def two_at_once(gate: AdaptiveLimit, line: int) -> list[Permit]:
+    """The permits of a call, and of one that comes before the nth line of its admission."""
+    permits = []
+    lines = iter(range(1, 1000))
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code.co_name == "at_once" and event == "line" and next(lines) == line:
+            permits.append(gate.at_once())
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        permits.append(gate.at_once())
+    finally:
+        sys.settrace(before)
+    return [permit for permit in permits if permit is not None]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_the_last_place_goes_to_one(limit: int) -> None:
+    """Whoever asks for it while it is being given away does not get it as well."""
+    for line in range(1, 20):
+        gate = adaptive_limit("law", algorithm="aimd", initial=limit, max=limit)
+        for _ in range(limit - 1):
+            enter(gate)
+        assert len(two_at_once(gate, line)) == 1
+        assert gate.in_flight == limit
 
 
 def test_an_interpreter_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
