@@ -143,11 +143,10 @@ class RateLimit(Gate):
     @contextmanager
     def _alone(self, bucket: Bucket) -> Iterator[float]:
         """Let nobody else touch `bucket`; the time."""
-        now = self.clock.monotonic()
         with self._lock:
             bucket.alone()
             try:
-                yield now
+                yield self.clock.monotonic()
             finally:
                 bucket.done()
 
