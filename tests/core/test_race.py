@@ -634,6 +634,35 @@ def test_even_from_a_loser(way: Way, when: float | None) -> None:
     assert caught == [halt]
 
 
+@every_way
+def test_an_attempt_that_closes_itself_drops_out(way: Way) -> None:
+    """A `GeneratorExit` of its own ends a task, not the race, and is nobody's news."""
+    script = Script(3, Attempt(0.5, GeneratorExit()))
+
+    async def main() -> None:
+        answer = await way(hedge(delay=1, idempotent=True), script.__call__)
+        assert answer.by == 0
+        script.check(answer)
+        await settled()
+
+    race(main())
+
+
+@every_way
+def test_several_ends_at_once_count_once(way: Way) -> None:
+    """The first attempt still cleans up when a loser ends everything: it was cancelled once."""
+    halt = Halt("from a loser")
+    script = Script(Attempt(9, stubborn=3), Attempt(9, stubborn=1, then=halt), 0)
+
+    async def main() -> None:
+        with pytest.raises(Halt):
+            await way(hedge(delay=1, max_hedges=2, idempotent=True), script.__call__)
+        script.check()
+        await settled()
+
+    race(main())
+
+
 # What it leaves alone
 
 
@@ -656,6 +685,32 @@ def test_context_is_the_callers_in_every_attempt(way: Way) -> None:
             policy = hedge(delay=1, max_hedges=2, idempotent=True)
             assert await way(policy, looks) == "of attempt 3"
         assert seen == [("of the caller", True)] * 3
+        await settled()
+
+    race(main())
+
+
+@every_way
+def test_context_is_that_of_the_own_caller(way: Way) -> None:
+    """Callers who share a timer do not share context."""
+    variable = contextvars.ContextVar("variable", default="unset")
+    policy = hedge(delay=1, idempotent=True)
+    seen: dict[str, list[str]] = {}
+
+    async def looks() -> str:
+        name = variable.get()
+        seen.setdefault(name, []).append(name)
+        await asyncio.sleep(9 if len(seen[name]) == 1 else 0.5)
+        return name
+
+    async def calls(name: str) -> None:
+        variable.set(name)
+        assert await way(policy, looks) == name
+
+    async def main() -> None:
+        names = [f"caller {number}" for number in range(5)]
+        await asyncio.gather(*map(calls, names))
+        assert seen == {name: [name] * 2 for name in names}
         await settled()
 
     race(main())

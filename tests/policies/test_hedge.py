@@ -32,6 +32,7 @@ from resilient.core.hub import hub
 from resilient.policies.observed import Observed
 from resilient.testing import JumpingEventLoop, ManualClock, Resilience
 from resilient.testing.loop import run
+from tests.laws.harness import in_threads
 
 Fn = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -598,6 +599,27 @@ def test_many_calls_at_once_keep_apart() -> None:
     assert run(main(), clock) == [2 * number for number in range(200)]
     assert attempts == {number: 1 + number % 2 for number in range(200)}
     assert clock.monotonic() < 2
+
+
+def test_one_hedge_serves_loops_in_many_threads() -> None:
+    """Eight loops at once under one hedge whose delay is learned: each call gets its answer."""
+    policy = hedge(quantile=0.9, warm_up=1, min_delay=0.001, idempotent=True)
+
+    @policy
+    async def echo(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    def work(index: int) -> None:
+        async def main() -> list[int]:
+            return [await echo(index * 1000 + number) for number in range(100)]
+
+        assert asyncio.run(main()) == [index * 1000 + number for number in range(100)]
+
+    in_threads(work)
+    observed = policy._delay
+    assert isinstance(observed, Observed)
+    assert sum(map(sum, observed.snapshot()["counts"])) == 800
 
 
 def test_one_hedge_serves_many_loops() -> None:
