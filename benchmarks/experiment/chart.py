@@ -76,7 +76,9 @@ def _panel(panel: Panel, number: int) -> list[str]:
         return round(_HEIGHT * (1 - share / _TOP), 1)
 
     good = [(x(second + 0.5), y(share)) for second, share in enumerate(panel.good)]
-    attempts = [(x(second + 0.5), y(share)) for second, share in enumerate(panel.attempts)]
+    attempts = [
+        (x(second + 0.5), y(min(share, _TOP))) for second, share in enumerate(panel.attempts)
+    ]
     clip = f"plot{number}"
     return [
         _text(0, -26, panel.title, size=13, weight=600),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -88,9 +87,11 @@ def _failover(client: Client) -> Call:
 
 
 def _protect(client: Client) -> Call:
-    """The recommended pipeline, as it comes."""
-    policy: Callable[[Call], Call] = resilient.protect(_NAME, on=FAILURES, clock=client.clock)
-    return policy(client.ask)
+    """The recommended pipeline, as it comes; each client is a system with a mode of its own."""
+    mode = resilient.SystemOperationMode(clock=client.clock)
+    return resilient.protect(
+        _NAME, attempt_timeout=client.timeout, on=FAILURES, mode=mode, clock=client.clock
+    )(client.ask)
 
 
 LIBRARY = [
