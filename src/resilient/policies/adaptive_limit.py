@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Literal, TypeVar
 
-from resilient.clock import Clock, chosen
+from resilient.clock import Clock, Duration, chosen
 from resilient.core.gate import Gate
 from resilient.core.hub import hub
-from resilient.core.importance import DEFAULT, current, importance
+from resilient.core.importance import DEFAULT, current
 from resilient.core.outcome import Outcome
 from resilient.core.ports import Criticality
 from resilient.errors import CallTimeoutError, ConfigError, Rejected, ThrottledError
@@ -25,7 +24,9 @@ from resilient.policies.limit_algorithms import (
 from resilient.policies.limit_rounds import PLENTY, Permit, Rounds
 from resilient.policies.limit_shares import Room, Shares, highest, read_shares
 from resilient.policies.match import Catch, Matcher, matcher, named, positive, whole
+from resilient.policies.ranks import Order
 from resilient.policies.rules import FREE_THREADED
+from resilient.policies.waiting_room import WaitingRoom, queueing
 
 __all__ = ["AdaptiveLimit", "adaptive_limit"]
 
@@ -68,6 +69,7 @@ class AdaptiveLimit(Gate):
         on: Matcher,
         ignore: Matcher,
         clock: Clock,
+        queue: tuple[int, Order, float | None],
     ) -> None:
         self.name = name
         self.clock = clock
@@ -78,7 +80,9 @@ class AdaptiveLimit(Gate):
         self._make = make
         self._on = on
         self._ignore = ignore
-        self._lock = threading.RLock()
+        self.waiting = False
+        self._room = WaitingRoom(self, *queue)
+        self._lock = self._room.lock
         self._rooms = {level: Room(share, self.limit) for level, share in shares.items()}
         self._usual = self._rooms[DEFAULT]
         self._carried = 0
@@ -93,6 +97,8 @@ class AdaptiveLimit(Gate):
     @_exact
     def at_once(self, /, *args: Any, **kwargs: Any) -> Permit | None:  # noqa: ARG002  (it costs)
         """A permit, if fewer calls are in flight than this one's criticality may see."""
+        if self.waiting:
+            return None
         level = current.get()
         room = self._usual if level is None else self._rooms[level]
         self.in_flight += (free := self.in_flight < room.bound)
@@ -112,21 +118,23 @@ class AdaptiveLimit(Gate):
         started, rounds, timed = permit
         if rounds is not self._rounds:
             self._leave(permit)
-            return
-        self.in_flight -= 1
-        if timed and started >= rounds.since:
-            now = self.clock.monotonic()
-            rounds.total += now - started
-            rounds.count += 1
-            if now >= rounds.edge and rounds.count >= rounds.need:
-                self._close(now)
+        else:
+            self.in_flight -= 1
+            if timed and started >= rounds.since:
+                now = self.clock.monotonic()
+                rounds.total += now - started
+                rounds.count += 1
+                if now >= rounds.edge and rounds.count >= rounds.need:
+                    self._close(now)
+        if self.waiting:
+            self._room.hand_over()
 
-    def admit(self, /, *args: Any, **kwargs: Any) -> Permit | ThrottledError:
-        """A permit, or a new `ThrottledError`, which is not raised."""
+    def admit(self, /, *args: Any, **kwargs: Any) -> Any:
+        """A permit, a place in the queue, or a new `ThrottledError`, which is not raised."""
         if not hub.active:
             return _NOBODY.untimed
         permit = self.at_once(*args, **kwargs)
-        return self._refused() if permit is None else permit
+        return self._room.ask() if permit is None else permit
 
     def settle(self, permit: Permit, outcome: Outcome[Any] | None) -> None:
         """Give the place back; an answer or a drop is a sample, anything else is none."""
@@ -136,6 +144,8 @@ class AdaptiveLimit(Gate):
         self._leave(permit)
         if outcome is not None and outcome.error is not None and self._is_drop(outcome.error):
             self._drop(permit)
+        if self.waiting:
+            self._room.hand_over()
 
     def _is_drop(self, error: Exception) -> bool:
         if isinstance(error, Rejected) or self._ignore(error):
@@ -181,10 +191,35 @@ class AdaptiveLimit(Gate):
         if new != old and hub.bus.wants(LimitChanged):
             hub.bus.publish(LimitChanged(name=self.name, old=old, new=new))
 
-    def _refused(self) -> ThrottledError:
-        level = importance()
+    # What its waiting room asks
+
+    def take(self, level: Criticality, /) -> Permit | None:
+        """A permit for a call of that level, also while others wait."""
+        if not hub.active:
+            return _NOBODY.untimed
+        room = self._rooms[level]
+        self.in_flight += (free := self.in_flight < room.bound)
+        if not free:
+            return None
+        self.admitted += 1
+        room.peak = max(room.peak, self.in_flight)
+        return self.clock.monotonic(), self._rounds, True
+
+    def give_back(self, permit: Permit, /) -> None:
+        """Take a permit back that was not used."""
+        self._leave(permit)
+
+    def crowded(self, waiting: bool, /) -> None:  # noqa: FBT001  (a state, told as it is)
+        """Shut the straight line while somebody waits."""
+        self.waiting = waiting
+
+    def busy(self, level: Criticality, /) -> str:
+        """Why there is no permit."""
         bound = self._rooms[level].bound
-        reason = f"{bound} in flight, as many as it may take for {level.name} calls now"
+        return f"{bound} in flight, as many as it may take for {level.name} calls now"
+
+    def refused(self, reason: str, /) -> ThrottledError:
+        """Count a rejection, and make its error."""
         with self._lock:
             self.rejected += 1
         if hub.bus.wants(CallRejected):
@@ -192,6 +227,11 @@ class AdaptiveLimit(Gate):
         return ThrottledError(self.name, None, reason)
 
     # The surface
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a place."""
+        return len(self._room)
 
     def bound(self, level: Criticality | str) -> int:
         """How many calls may be in flight, of all levels, for one more of `level` to be refused.
@@ -242,17 +282,22 @@ class AdaptiveLimit(Gate):
     def describe(self) -> str:
         """One line for `pipeline.describe()`."""
         kind = type(self._rounds.algorithm).__name__
-        return f"adaptive_limit({self.name!r}): {self.limit} now, {self.min} to {self.max}, {kind}"
+        bounds = f"{self.limit} now, {self.min} to {self.max}, {kind}"
+        return f"adaptive_limit({self.name!r}): {bounds}{self._room.describe()}"
 
     # What the hub asks
 
     def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
-        """Nothing to do: lines and blocks look at the switch, and count nothing meanwhile."""
+        """Let those pass who wait; lines and blocks look at the switch, and count nothing then."""
+        if not active:
+            self._room.hand_over()
 
     def after_fork(self) -> None:
         """A fresh lock, and nothing in flight: those calls are the parent's. The limit stays."""
         super().after_fork()
-        self._lock = threading.RLock()
+        self._room.empty()
+        self._lock = self._room.lock
+        self.waiting = False
         self._rounds.alive = False
         self._rounds = Rounds(self._rounds.algorithm, self.clock.monotonic())
         self.in_flight = self._carried = 0
@@ -271,6 +316,9 @@ def adaptive_limit(  # noqa: PLR0913  (every setting of a limit, all but the nam
     min: int = 1,  # noqa: A002  (the word for it)
     max: int = 200,  # noqa: A002  (the word for it)
     partitions: Shares | None = None,
+    queue: int = 0,
+    max_wait: Duration | None = None,
+    order: Order = "fifo",
     on: Catch = TimeoutError,
     ignore: Catch = (),
     clock: Clock | None = None,
@@ -278,8 +326,8 @@ def adaptive_limit(  # noqa: PLR0913  (every setting of a limit, all but the nam
     """Limit the calls in flight to what the dependency can take, found from its own answers.
 
     Answers that take longer than they should, and calls that are dropped, lower the limit; good
-    answers while the limit is in use raise it. What is beyond is refused at once with
-    `ThrottledError`, the least critical first.
+    answers while the limit is in use raise it. What is beyond waits in the queue, if there is one,
+    or is refused with `ThrottledError`, the least critical first.
 
     * `name`: what errors and events call it.
     * `algorithm`: how to find it. ``"gradient"``: from the ratio of the usual latency to the
@@ -289,6 +337,8 @@ def adaptive_limit(  # noqa: PLR0913  (every setting of a limit, all but the nam
     * `partitions`: the share of the limit, in (0, 1], that calls of each criticality may see in
       flight. Default: CRITICAL 1, HIGH 0.9 (as is a call that nobody has marked), MEDIUM 0.75, LOW
       0.5; at least one call each. Levels that are not named keep their default.
+    * `queue`, `max_wait`, `order`: as for `resilient.bulkhead`. A limit that is small lets a burst
+      pass only if some of it may wait a little. Default: nobody waits.
     * `on`: exception classes, a tuple of them, or a predicate: what means overload. Such a call
       is a drop, as is every `CallTimeoutError`. Default `TimeoutError`.
     * `ignore`: the same, for what is no drop after all; it wins.
@@ -324,6 +374,7 @@ def adaptive_limit(  # noqa: PLR0913  (every setting of a limit, all but the nam
         matcher("on", on),
         matcher("ignore", ignore),
         chosen(clock),
+        queueing(queue, order, max_wait),
     )
 
 

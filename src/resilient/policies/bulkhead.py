@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from resilient.clock import Clock, Duration, chosen, seconds
+from resilient.clock import Clock, Duration, chosen
 from resilient.core.gate import Gate
 from resilient.core.hub import hub
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Places
 from resilient.core.ports import Criticality
 from resilient.core.waiting import Waiting
-from resilient.errors import BulkheadFullError, ConfigError, Rejected
+from resilient.errors import BulkheadFullError, Rejected
 from resilient.events import CallRejected
 from resilient.policies.match import named, whole
 from resilient.policies.ranks import Order
-from resilient.policies.waiting_room import WaitingRoom
+from resilient.policies.waiting_room import WaitingRoom, queueing
 
 __all__ = ["Bulkhead", "bulkhead"]
 
@@ -55,15 +55,15 @@ class Bulkhead(Gate):
     # A permit is the list that its place was taken from. Taking and giving back are a `pop` and an
     # `append`, which are atomic; only who waits needs a lock (see `WaitingRoom`).
 
-    def __init__(  # noqa: PLR0913  (its settings, checked by `resilient.bulkhead`)
-        self, name: str, limit: int, queue: int, max_wait: float | None, order: Order, clock: Clock
+    def __init__(
+        self, name: str, limit: int, queue: tuple[int, Order, float | None], clock: Clock
     ) -> None:
         self.name = name
         self.limit = limit
         self.clock = clock
         self.waiting = False
         self.rejected = 0
-        self._room = WaitingRoom(self, queue, order, max_wait)
+        self._room = WaitingRoom(self, *queue)
         self._begin()
         hub.register(self)
 
@@ -213,16 +213,5 @@ def bulkhead(  # noqa: PLR0913  (every setting of a bulkhead, all but `limit` op
         with reports:
             ...
     """
-    if order not in ("fifo", "lifo"):
-        raise ConfigError("order", order, '"fifo" or "lifo"')
-    whole("queue", queue, least=0)
-    if max_wait is not None and queue == 0:
-        raise ConfigError("max_wait", max_wait, "None without a queue: nobody waits")
-    return Bulkhead(
-        named(name),
-        whole("limit", limit),
-        queue,
-        None if max_wait is None else seconds("max_wait", max_wait, zero=True),
-        order,
-        chosen(clock),
-    )
+    waiting = queueing(queue, order, max_wait)
+    return Bulkhead(named(name), whole("limit", limit), waiting, chosen(clock))

@@ -7,19 +7,34 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from resilient.clock import Clock
+from resilient.clock import Clock, Duration, seconds
 from resilient.core.deadline import remaining
-from resilient.core.importance import importance
+from resilient.core.importance import importance, rank
 from resilient.core.ports import Criticality
 from resilient.core.waiting import Waiting
-from resilient.errors import Rejected
+from resilient.errors import ConfigError, Rejected
+from resilient.policies.match import whole
 from resilient.policies.ranks import Order, RankedQueue
 
-__all__ = ["Keeper", "WaitingRoom"]
+__all__ = ["Keeper", "WaitingRoom", "queueing"]
 
 _FULL_QUEUE = "and so is every place in the queue"
 _OUTRANKED = "a more critical call took its place in the queue"
 _NO_TIME = "and there is no time to wait"
+
+
+def queueing(
+    queue: int, order: Order, max_wait: Duration | None
+) -> tuple[int, Order, float | None]:
+    """Read the settings of a waiting room. Raises `ConfigError`."""
+    if order not in ("fifo", "lifo"):
+        raise ConfigError("order", order, '"fifo" or "lifo"')
+    whole("queue", queue, least=0)
+    if max_wait is None:
+        return queue, order, None
+    if queue == 0:
+        raise ConfigError("max_wait", max_wait, "None without a queue: nobody waits")
+    return queue, order, seconds("max_wait", max_wait, zero=True)
 
 
 class Keeper(Protocol):
@@ -68,9 +83,19 @@ class WaitingRoom:
         """How many wait."""
         return len(self._queue)
 
-    def ask(self) -> Waiting | Rejected:
-        """A place in the queue for a call that finds no permit, or why there is none."""
+    def ask(self) -> Any:
+        """A permit, a place in the queue, or why there is neither, for a call that found no permit.
+
+        Who is more critical than all who wait overtakes them: they may be waiting for more than
+        there is for less critical calls.
+        """
         level = importance()
+        with self.lock:
+            leading = self._queue.leading
+            overtakes = leading is None or rank(level) < rank(leading)
+            permit = self._keeper.take(level) if overtakes else None
+        if permit is not None:
+            return permit
         if self._queue.full_for(level):
             return self._keeper.refused(self.full(level))
         left, wait = remaining(), self.max_wait
