@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import resilient
-from resilient import breaker, deadline, fallback, pipeline, point, retry
+from resilient import breaker, criticality, deadline, fallback, pipeline, point, retry
 from resilient.core.hub import hub
 from resilient.testing import ManualClock
 
@@ -159,6 +159,8 @@ SHARED: dict[str, Callable[[Any, Any], Any]] = {
     "inside a gate": lambda gate, fn: _other()(gate(fn)),
     "around a gate": lambda gate, fn: gate(_other()(fn)),
     "flow": lambda gate, fn: _flow()(gate(fn)),
+    "inside criticality": lambda gate, fn: criticality("high")(gate(fn)),
+    "around criticality": lambda gate, fn: gate(criticality("low")(fn)),
 }
 
 SURFACES: dict[str, Callable[[Any, Fn], Fn]] = {
@@ -235,6 +237,32 @@ def naming(*what: object) -> Iterator[None]:
     except BaseException as error:
         error.add_note("case: " + ", ".join(map(str, what)))
         raise
+
+
+class RealClock:
+    """A clock whose sleeping blocks, as far as the library can know; it only writes it down."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        """The reading."""
+        return self.now
+
+    def time(self) -> float:
+        """The reading."""
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        """Write it down."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+    async def sleep_async(self, seconds: float, /) -> None:
+        """Write it down, and let others run."""
+        self.sleep(seconds)
+        await asyncio.sleep(0)
 
 
 # Coroutines by hand: an await is a place where the test decides what happens

@@ -10,8 +10,19 @@ import pytest
 import tenacity
 
 import resilient
-from resilient import CircuitState, breaker, deadline, fallback, pipeline, point, retry, timeout
+from resilient import (
+    CircuitState,
+    breaker,
+    criticality,
+    deadline,
+    fallback,
+    pipeline,
+    point,
+    retry,
+    timeout,
+)
 from resilient.testing import ManualClock
+from tests.laws.gates import KINDS
 from tests.laws.harness import BrokenError, Halt, finish, history, naming, pause
 
 ENDS = [asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit, Halt]
@@ -41,6 +52,8 @@ POLICIES: dict[str, Callable[[], Any]] = {
     "deadline": lambda: deadline(99),
     "timeout of threads": lambda: timeout(99, thread=True),
     "point": lambda: point("p"),
+    "criticality": lambda: criticality("low"),
+    **{kind: made.open for kind, made in KINDS.items()},
     "pipeline": lambda: pipeline(
         fallback(0),
         retry(on=always, wait=0, clock=ManualClock()),
@@ -51,12 +64,15 @@ POLICIES: dict[str, Callable[[], Any]] = {
         retry(on=always, wait=0, clock=ManualClock()),
         fallback(0),
     ),
+    "pipeline of gates": lambda: pipeline(*(made.open() for made in KINDS.values())),
 }
 
 
 def unharmed(policy: Any) -> None:
-    """No breaker in it has counted anything."""
+    """No breaker in it has counted anything, and no gate holds or has judged anything."""
     for layer in policy.layers():
+        for number in ("in_flight", "queued", "rejected", "requests", "drops"):
+            assert getattr(layer, number, 0) == 0
         if isinstance(layer, resilient.CircuitBreaker):
             assert layer.state is CircuitState.CLOSED
             metrics = layer.metrics

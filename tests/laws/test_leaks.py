@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import resilient
-from resilient import breaker, deadline, fallback, retry, timeout
+from resilient import breaker, criticality, deadline, fallback, pipeline, retry, timeout
 from resilient.testing import ManualClock
+from tests.laws.gates import KINDS
 from tests.laws.harness import (
     ASYNC_SURFACES,
     ENDINGS,
@@ -167,6 +168,11 @@ POLICIES: dict[str, Callable[[], Any]] = {
     "fallback chain": lambda: fallback(ends(ENDINGS[1]), ends(ENDINGS[3]), on=BrokenError),
     "fallback not asked": lambda: fallback(1, on=NeverError),
     "deadline": lambda: deadline(99, clock=ManualClock()),
+    "criticality": lambda: criticality("low"),
+    **{kind: made.open for kind, made in KINDS.items()},
+    **{f"{kind}, refusing": made.refusing for kind, made in KINDS.items()},
+    "breaker beside a bulkhead": lambda: pipeline(make()[0], KINDS["bulkhead"].open()),
+    "bulkhead beside a breaker": lambda: pipeline(KINDS["bulkhead"].refusing(), make()[0]),
 }
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
+from random import Random
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, settings
@@ -17,20 +19,32 @@ from hypothesis import strategies as st
 import resilient
 from resilient import (
     CircuitBreaker,
+    Mode,
+    ModeGate,
     Rejected,
     breaker,
+    bulkhead,
     calls,
+    criticality,
     deadline,
     fallback,
+    hedge,
     pipeline,
     point,
     retry,
+    retry_budget,
     stale,
     timeout,
 )
+from resilient.core.waiting import Waiting
+from resilient.policies.adaptive_limit import adaptive_limit
+from resilient.policies.rate_limit import rate_limit
+from resilient.policies.throttle import throttle
 from resilient.testing import JumpingEventLoop, ManualClock
+from tests.laws.gates import KINDS, books
 from tests.laws.harness import AnsweredError, BrokenError, HarmlessError, finish, history, pause
 
+MODES = {"open": Mode.EMERGENCY, "half_open": Mode.DEGRADED}
 DIRECT, SWITCHED_OFF, OUTCOME = "decorated", "straight line off", "outcome"
 
 
@@ -116,7 +130,51 @@ LAYERS: dict[str, Callable[[ManualClock], Any]] = {
     "stale": lambda clock: fallback(stale(clock=clock), on=BrokenError),
     "deadline": lambda clock: deadline(2, clock=clock),
     "point": lambda _: point("here"),
+    "retry on a budget": lambda clock: retry(
+        on=(BrokenError, OSError),
+        attempts=3,
+        wait=0.25,
+        budget=retry_budget(ratio=0.5, min_per_second=0.1, clock=clock),
+        clock=clock,
+    ),
+    "bulkhead": lambda clock: bulkhead("two", limit=2, clock=clock),
+    "bulkhead with a queue": lambda clock: bulkhead(
+        "queue", limit=1, queue=2, max_wait=0.5, clock=clock
+    ),
+    "rate limit": lambda clock: rate_limit("rate", rate=0.5, burst=3, clock=clock),
+    "rate limit by key": lambda clock: rate_limit(
+        "rates", rate=0.5, burst=2, key=lambda token: token, clock=clock
+    ),
+    "rate limit that waits": lambda clock: rate_limit(
+        "paced", rate=1, max_wait=1.5, algorithm="fixed_window", clock=clock
+    ),
+    "throttle": lambda clock: throttle(
+        "spared",
+        k=1,
+        window=5,
+        on=(BrokenError, OSError, Rejected),
+        ignore=HarmlessError,
+        draw=Random(7).random,  # noqa: S311  (a test's dice)
+        clock=clock,
+    ),
+    "adaptive limit": lambda clock: adaptive_limit(
+        "found", initial=2, max=5, on=BrokenError, clock=clock
+    ),
+    "adaptive limit by drops": lambda clock: adaptive_limit(
+        "dropped", algorithm="aimd", initial=3, max=5, on=(BrokenError, OSError), clock=clock
+    ),
+    "adaptive limit with a queue": lambda clock: adaptive_limit(
+        "room", algorithm="aimd", initial=1, max=2, queue=2, max_wait=0.5, on=OSError, clock=clock
+    ),
+    "mode gate": lambda clock: KINDS["mode gate"].make(
+        "moded", degraded="high", emergency="critical", probe_every=2, clock=clock
+    ),
+    "hedge": lambda clock: hedge(delay=0.6, idempotent=True, clock=clock),
+    "low": lambda _: criticality("low"),
+    "critical unless marked": lambda _: criticality("critical", only_unmarked=True),
 }
+BREAKERS = [name for name in LAYERS if name.startswith("breaker")]
+BULKHEADS = [name for name in LAYERS if name.startswith("bulkhead")]
 
 ERRORS: dict[str, Callable[[], BaseException]] = {
     "broken": lambda: BrokenError("down"),
@@ -153,15 +211,37 @@ steps = st.lists(
         st.sampled_from("ab"),
         st.lists(st.tuples(ending, took), max_size=4),
         st.sampled_from(
-            [None] * 8 + ["open", "close", "half_open", "disable", "metrics_only", "reset"]
+            [None] * 8
+            + ["open", "close", "half_open", "disable", "metrics_only", "reset"]
+            + ["hold", "hold", "hold", "release"]
         ),
     ),
     min_size=1,
     max_size=12,
 )
-stacks = st.lists(st.sampled_from(sorted(LAYERS)), min_size=1, max_size=4)
-# Awaits resumed by hand: a deadline would want an event loop.
-stacks_by_hand = st.lists(st.sampled_from(sorted({*LAYERS} - {"deadline"})), min_size=1, max_size=4)
+
+
+def stacks_of(names: set[str], *more: str) -> st.SearchStrategy[list[str]]:
+    """Any few of them; or a breaker beside a bulkhead, in either order, with others around them."""
+    some = st.lists(st.sampled_from(sorted(names) + [*more] * 3), min_size=1, max_size=4)
+    few = st.lists(st.sampled_from(sorted(names) + [*more] * 3), max_size=1)
+    pair = st.tuples(
+        st.sampled_from(BREAKERS), st.sampled_from(sorted(names.intersection(BULKHEADS)))
+    ).flatmap(st.permutations)
+    beside = st.builds(lambda outer, two, inner: [*outer, *two, *inner], few, pair, few)
+    return st.one_of(some, some, beside)
+
+
+stacks = stacks_of({*LAYERS} - {"hedge"})
+# Awaits resumed by hand: what arms a timer of its own would want an event loop.
+TIMED = {
+    "hedge",
+    "deadline",
+    "bulkhead with a queue",
+    "adaptive limit with a queue",
+    "rate limit that waits",
+}
+stacks_by_hand = stacks_of({*LAYERS} - TIMED)
 thorough = settings(
     max_examples=200,
     deadline=None,
@@ -179,6 +259,7 @@ class World:
         self.clock = clock
         self.policies = [LAYERS[name](clock) for name in names]
         self.seen: list[object] = []
+        self.held: list[tuple[Any, Any]] = []
         self.ends: Iterator[tuple[str, float]] = iter(())
         if way == SWITCHED_OFF:
             for policy in self.policies:
@@ -196,9 +277,23 @@ class World:
         """What happens before the call."""
         self.clock.advance(step.wait)
         self.ends = iter(step.ends)
-        for policy in self.policies:
-            if step.by_hand is not None and isinstance(policy, CircuitBreaker):
-                getattr(policy, step.by_hand)()
+        for policy in self.policies if step.by_hand else ():
+            self.act(policy, str(step.by_hand))
+
+    def act(self, policy: Any, what: str) -> None:
+        """What somebody does by hand, if it is something that such a policy knows."""
+        if isinstance(policy, ModeGate):
+            policy.mode = SimpleNamespace(current=MODES.get(what, Mode.NORMAL))
+        elif what == "hold" and hasattr(policy, "in_flight"):
+            permit = policy.admit()
+            if not isinstance(permit, Rejected | Waiting):
+                self.held.append((policy, permit))
+        elif what == "release" and any(policy is owner for owner, _ in self.held):
+            owned = next(each for each in self.held if each[0] is policy)
+            self.held.remove(owned)
+            policy.settle(owned[1], None)
+        elif isinstance(policy, CircuitBreaker) and what not in {"hold", "release"}:
+            getattr(policy, what)()
 
     def attempt(self, token: object) -> str:
         """The dependency."""
@@ -215,10 +310,7 @@ class World:
             value, error = value.value, value.error
         self.seen.append(("value", value) if error is None else ("error", *told(error)))
         self.seen.append(self.clock.monotonic())
-        for policy in self.policies:
-            if isinstance(policy, CircuitBreaker):
-                numbers = policy.metrics
-                self.seen.append((policy.name, policy.state, *plain(numbers)))
+        self.seen += [(policy.name, *books(policy)) for policy in self.policies]
 
 
 def told(error: BaseException | None) -> list[object]:
@@ -322,14 +414,19 @@ def limited(names: list[str], way: str, script: list[Step]) -> list[object]:
                 if isinstance(answer, resilient.Outcome):
                     answer = answer.value if answer.error is None else type(answer.error)
                 world.seen.append(answer)
-            world.seen += [p.state for p in world.policies if isinstance(p, CircuitBreaker)]
+            world.seen += [standing(policy) for policy in world.policies]
 
     with asyncio.Runner(loop_factory=lambda: JumpingEventLoop(clock)) as runner:
         runner.run(play())
     return world.seen
 
 
-@given(names=stacks, script=steps)
+def standing(policy: Any) -> list[object]:
+    """Where a policy stands, without anything that a tick of the clock could change."""
+    return [getattr(policy, number, None) for number in ("state", "in_flight", "queued")]
+
+
+@given(names=stacks_of({*LAYERS}, "hedge"), script=steps)
 @settings(thorough, max_examples=100)
 def test_limits_of_time_tell_the_same_story(names: list[str], script: list[Step]) -> None:
     """With a timeout inside: the same answers and states; instants may differ by a tick."""

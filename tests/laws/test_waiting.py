@@ -15,38 +15,13 @@ from tests.laws.harness import (
     ENDINGS,
     SURFACES,
     BrokenError,
+    RealClock,
     finish,
     half_open,
     make,
     naming,
     pause,
 )
-
-
-class RealClock:
-    """A clock whose sleeping blocks, as far as the library can know; it only writes it down."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def monotonic(self) -> float:
-        """The reading."""
-        return self.now
-
-    def time(self) -> float:
-        """The reading."""
-        return self.now
-
-    def sleep(self, seconds: float, /) -> None:
-        """Write it down."""
-        self.slept.append(seconds)
-        self.now += seconds
-
-    async def sleep_async(self, seconds: float, /) -> None:
-        """Write it down, and let others run."""
-        self.sleep(seconds)
-        await asyncio.sleep(0)
 
 
 class Restless(ManualClock):
