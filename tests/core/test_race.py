@@ -367,6 +367,76 @@ def test_an_object_that_all_return_is_not_closed(way: Way) -> None:
 
 
 @every_way
+def test_an_object_that_several_return_to_nobody_is_closed_once(way: Way) -> None:
+    """The answer, and what the first attempt returned too late, when the caller has gone."""
+    shared = Answer(0)
+    calls: list[int] = []
+
+    async def returns() -> Answer:
+        number = len(calls)
+        calls.append(number)
+        try:
+            await asyncio.sleep([9, 9, 0][number])
+        except asyncio.CancelledError:
+            await asyncio.sleep([1, 5][number])
+        return shared
+
+    async def main() -> None:
+        policy = hedge(delay=1, max_hedges=2, idempotent=True)
+        task = asyncio.ensure_future(way(policy, returns))
+        asyncio.get_running_loop().call_later(4, task.cancel)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert shared.closed == 1
+        await settled()
+
+    race(main())
+
+
+@every_way
+def test_an_attempt_that_is_due_when_there_is_an_answer(way: Way) -> None:
+    """It is not started, and so not waited for."""
+    script = Script(9, 1 - 5e-10, Attempt(9, stubborn=50))  # in one turn of the loop with it
+    clock = ManualClock()
+
+    async def main() -> None:
+        answer = await way(hedge(delay=1, max_hedges=2, idempotent=True), script.__call__)
+        assert (answer.by, len(script.started)) == (1, 2)
+        assert clock.monotonic() == pytest.approx(2)
+        script.check(answer)
+        await settled()
+
+    race(main(), clock)
+
+
+def test_a_race_that_is_over_keeps_nothing() -> None:
+    """Neither the arguments nor the answer, although another attempt might have been due later."""
+
+    class Thing:
+        """Something that a call holds."""
+
+    @hedge(delay=1, max_hedges=5, idempotent=True)
+    async def call(thing: Thing, latencies: list[float]) -> Thing:
+        await asyncio.sleep(latencies.pop(0))
+        return thing
+
+    async def main() -> None:
+        for _ in range(200):
+            thing = Thing()
+            seen = weakref.ref(thing)
+            await call(thing, [9, 0.5])
+            del thing
+            await asyncio.sleep(0)  # the loop lets go of the callback that it has run
+            assert seen() is None
+
+    gc.disable()
+    try:
+        race(main())
+    finally:
+        gc.enable()
+
+
+@every_way
 def test_generators_are_closed(way: Way) -> None:
     """An async generator that a loser returns has run its ``finally``."""
     closed: list[int] = []
