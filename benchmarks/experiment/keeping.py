@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .report import as_markdown
+from .report import as_markdown, comparison, table
 from .runs import Run, as_data, from_data
 from .scenario import TRIGGERS
 
-__all__ = ["Kept", "Place", "block", "kept_results", "load", "machine", "page", "save"]
+__all__ = ["Kept", "Place", "block", "compared", "kept_results", "load", "machine", "page", "save"]
 
 _PACKAGES = ("resilient-mode", "tenacity", "pybreaker")
 
@@ -90,12 +90,23 @@ def block(place: Place, found: Iterable[Kept]) -> str:
             f"{kept.about['settings']} Measured {kept.about['date']} on {kept.about['machine']}; "
             f"{told}."
         )
-        parts.append(as_markdown(kept.trigger, kept.runs))
+        parts.append(as_markdown(table(kept.trigger, kept.runs)))
         for load_ in sorted({run.load for run in kept.runs}):
             path = place.picture(kept.trigger, load_)
             if path.exists():
                 relative = f"../docs/pictures/{path.name}"
                 parts.append(f"![Answered calls over time at {load_:.0%} load]({relative})")
+    return "\n\n".join(parts)
+
+
+def compared(real: Iterable[Kept], simulated: Iterable[Kept]) -> str:
+    """What the page says of the two worlds side by side."""
+    others = {kept.trigger: kept.runs for kept in simulated}
+    parts = []
+    for kept in real:
+        if kept.trigger in others:
+            parts.append(f"`{kept.trigger}`:")
+            parts.append(as_markdown(comparison(kept.trigger, kept.runs, others[kept.trigger])))
     return "\n\n".join(parts)
 
 

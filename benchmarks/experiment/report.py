@@ -12,7 +12,7 @@ from .measures import Measures
 from .runs import Run
 from .scenario import TRIGGERS
 
-__all__ = ["as_markdown", "as_text", "comparison", "picture", "verdicts"]
+__all__ = ["as_markdown", "as_text", "comparison", "picture", "table", "verdicts"]
 
 _AROUND = (10, 60)  # seconds of a picture before the trigger and after it
 
@@ -45,9 +45,8 @@ def _cell(column: Column, measured: Sequence[Measures], trigger: str, load: floa
     return text if verdict is None else f"{text} {'pass' if verdict else 'MISS'}"
 
 
-def as_text(trigger: str, runs: Sequence[Run]) -> str:
-    """A table for the screen."""
-    rows = table(trigger, runs)
+def as_text(rows: Sequence[Sequence[str]]) -> str:
+    """Rows for the screen."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -55,10 +54,10 @@ def as_text(trigger: str, runs: Sequence[Run]) -> str:
     )
 
 
-def as_markdown(trigger: str, runs: Sequence[Run]) -> str:
-    """A table for a page."""
-    head, *rows = (f"| {' | '.join(row)} |" for row in table(trigger, runs))
-    return "\n".join([head, "|---" * (len(columns(trigger)) + 2) + "|", *rows])
+def as_markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Rows for a page, the first of which is the heading."""
+    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *rest])
 
 
 def verdicts(trigger: str, runs: Sequence[Run]) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from .arms import Arm
 from .catalogue import ARMS, arms
-from .keeping import Kept, Place, block, kept_results, machine, page, save
+from .keeping import Kept, Place, block, compared, kept_results, machine, page, save
 from .record import Record
-from .report import as_text, picture, verdicts
+from .report import as_text, comparison, picture, table, verdicts
 from .runs import Run, run_all
 from .scenario import TRIGGERS, Scenario
 
@@ -23,7 +23,10 @@ World = Callable[[Arm, Scenario], Record]
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """How the scripts differ: the name, the world, what it is run with unless told otherwise."""
+    """How the scripts differ: the name, the world, what it is run with unless told otherwise.
+
+    `twin` is the world to compare with, if there is one.
+    """
 
     name: str
     world: World
@@ -31,6 +34,7 @@ class Defaults:
     jobs: int
     steady: float
     stop_early: bool
+    twin: World | None = None
 
 
 def parser(about: str, defaults: Defaults) -> argparse.ArgumentParser:
@@ -48,6 +52,8 @@ def parser(about: str, defaults: Defaults) -> argparse.ArgumentParser:
     add("--jobs", type=int, default=defaults.jobs, help=f"runs at a time ({defaults.jobs})")
     add("--quick", action="store_true", help="80 %% load, one seed, 45 s after the trigger")
     add("--write", action="store_true", help="write the results, the pictures and README.md")
+    if defaults.twin is not None:
+        add("--compare", action="store_true", help="run the simulation at the same settings too")
     return options
 
 
@@ -75,18 +81,17 @@ def main(about: str, defaults: Defaults, arguments: list[str] | None = None) -> 
     given = parser(about, defaults).parse_args(arguments)
     for trigger in given.trigger.split(","):
         tried = scenarios(given, trigger, stop_early=defaults.stop_early)
-        runs = run_all(
-            defaults.world,
-            arms(given.arms, replicas=TRIGGERS[trigger].replicas > 1),
-            tried,
-            given.jobs,
-        )
-        print(
-            "\n".join([f"\n{TRIGGERS[trigger].title}: {settings(tried)}\n", as_text(trigger, runs)])
-        )
-        print("\n".join(["", *verdicts(trigger, runs)]))
+        chosen = arms(given.arms, replicas=TRIGGERS[trigger].replicas > 1)
+        runs = run_all(defaults.world, chosen, tried, given.jobs)
+        print(f"\n{TRIGGERS[trigger].title}: {settings(tried)}\n")
+        print(as_text(table(trigger, runs)), *verdicts(trigger, runs), sep="\n")
         if given.write:
             _write(_place(defaults.name), trigger, tried, runs)
+        if defaults.twin is not None and given.compare:
+            twins = run_all(defaults.twin, chosen, tried, given.jobs)
+            print("", as_text(comparison(trigger, runs, twins)), sep="\n")
+            if given.write:
+                _write_twins(trigger, tried, twins)
     return 0
 
 
@@ -111,6 +116,17 @@ def _write(place: Place, trigger: str, tried: Sequence[Scenario], runs: Sequence
     for load in sorted({run.load for run in runs}):
         drawn = picture(trigger, load, runs, settings(tried))
         place.picture(trigger, load).write_text(drawn, encoding="utf-8")
-    new = block(place, kept_results(place))
+    _write_page(place, place.name, block(place, kept_results(place)))
+
+
+def _write_twins(trigger: str, tried: Sequence[Scenario], twins: Sequence[Run]) -> None:
+    """Keep what the simulation says at the settings of the real runs, beside those."""
+    real, twin = _place("brownout"), _place("twin")
+    about = machine() | {"settings": settings(tried)}
+    save(twin.result(trigger), Kept(trigger, about, [replace(run, series=None) for run in twins]))
+    _write_page(real, "comparison", compared(kept_results(real), kept_results(twin)))
+
+
+def _write_page(place: Place, label: str, new: str) -> None:
     text = place.page.read_text(encoding="utf-8")
-    place.page.write_text(page(text, place.name, new), encoding="utf-8")
+    place.page.write_text(page(text, label, new), encoding="utf-8")

@@ -13,7 +13,7 @@ from benchmarks.experiment.catalogue import ARMS, arms
 from benchmarks.experiment.keeping import Kept, load, page, save
 from benchmarks.experiment.marks import columns, passed, shown
 from benchmarks.experiment.measures import Measures, Series, measure
-from benchmarks.experiment.report import as_markdown, as_text, comparison, picture
+from benchmarks.experiment.report import as_markdown, as_text, comparison, picture, table
 from benchmarks.experiment.runs import Run
 from benchmarks.experiment.scenario import TRIGGERS, Scenario
 from benchmarks.experiment.simulated import simulate
@@ -135,7 +135,8 @@ def test_a_mark_is_for_the_worst_seed() -> None:
 def test_tables_name_marks_and_misses() -> None:
     """Every arm has a row; beside a figure stands whether it meets its mark."""
     runs = [a_run(), a_run("naive", amplification=3.3, recovery=math.inf)]
-    text, page_ = as_text("brownout", runs), as_markdown("brownout", runs)
+    rows = table("brownout", runs)
+    text, page_ = as_text(rows), as_markdown(rows)
     assert "recovery (<= 15 s)" in text
     assert "7 s pass" in text
     assert "never MISS" in text
