@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 import resilient
-from resilient import CircuitState, breaker, calls
+from resilient import CircuitState, breaker, bulkhead, calls, criticality
+from resilient.policies.adaptive_limit import adaptive_limit
 from resilient.testing import ManualClock
-from tests.laws.harness import BrokenError, HarmlessError, in_threads
+from tests.laws.gates import KINDS, ROOM
+from tests.laws.harness import SURFACES, BrokenError, HarmlessError, block, in_threads
 
 THREADS = 8
 CALLS = 100_000
@@ -233,3 +235,151 @@ def test_keys_are_exact_in_threads() -> None:
     in_threads(work)
     assert gate.metrics.calls == THREADS * each
     assert gate.for_key(7).metrics.calls == THREADS * each // 50
+
+
+# Every other gate
+
+
+ANSWERS = 400
+"""For each thread or task of the tests below."""
+
+
+def roomy(kind: str) -> Any:
+    """A gate that lets all of them in, and cannot forget or learn meanwhile."""
+    settings: dict[str, Any] = {}
+    if "rate" in kind:
+        settings = {"rate": 10**6, "per": 10**9}
+        settings["burst"] = None if "windows" in kind else 10**6
+    if "adaptive" in kind:
+        settings = {"min": ROOM}
+    return KINDS[kind].open(**settings)
+
+
+def admitted(gate: Any) -> int:
+    """How many calls the gate has counted, of those that count them."""
+    for number in ("requests", "admitted"):
+        if hasattr(gate, number):
+            return int(getattr(gate, number))
+    return int(gate.metrics.admitted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("traced", [False, True], ids=["fast", "line by line"])
+def test_eight_threads_leave_exact_books(kind: str, traced: bool) -> None:  # noqa: FBT001
+    """Good calls, failures and what is ignored, by all surfaces at once: counted once, none out."""
+    gate = roomy(kind)
+    each = 12 if traced else ANSWERS
+
+    def fn(number: int) -> None:
+        if number % 4 == 1:
+            raise BrokenError
+        if number % 4 == 3:
+            raise HarmlessError
+
+    runs = [SURFACES[each](gate, fn) for each in ("decorator", "flow", "block", "inside a gate")]
+
+    def work(index: int) -> None:
+        for number in range(each):
+            with suppress(BrokenError, HarmlessError):
+                runs[(index + number // 4) % 4](number)
+
+    in_threads(work, traced=traced)
+    assert getattr(gate, "in_flight", 0) == getattr(gate, "queued", 0) == 0
+    total = THREADS * each
+    if kind == "throttle":
+        assert (gate.requests, gate.accepts, gate.throttled) == (total * 3 // 4, total // 2, 0)
+    elif kind.startswith(("rate", "adaptive")):
+        assert admitted(gate) == total
+    assert block(gate).call(lambda: 1) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_and_several_loops_share_a_gate(kind: str) -> None:
+    """Law 9: functions, coroutines, blocks and cancellations, on two threads and two loops."""
+    gate = roomy(kind)
+    shared = block(gate)
+
+    @gate
+    def plain() -> int:
+        return 1
+
+    @gate
+    async def suspending() -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    async def all_ways() -> None:
+        for _ in range(ANSWERS // 20):
+            await suspending()
+            async with shared, shared.permit():
+                await asyncio.sleep(0)
+            cancelled = asyncio.create_task(suspending())
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            plain()
+
+    async def several() -> None:
+        await asyncio.gather(*(all_ways() for _ in range(3)))
+
+    def work(index: int) -> None:
+        if index % 2:
+            asyncio.run(several())
+            return
+        for _ in range(ANSWERS // 2):
+            plain()
+            with shared:
+                pass
+
+    in_threads(work, 4)
+    assert getattr(gate, "in_flight", 0) == getattr(gate, "queued", 0) == 0
+    if kind.startswith(("rate", "adaptive")):
+        assert admitted(gate) == 2 * ANSWERS + 2 * 3 * (ANSWERS // 20) * 5
+    assert shared._held is None or not shared._held._stacks
+
+
+LIMITS: dict[str, Any] = {
+    "bulkhead": lambda: bulkhead("few", limit=2, queue=1000),
+    "newest first": lambda: bulkhead("few", limit=2, queue=1000, order="lifo"),
+    "beside a breaker": lambda: bulkhead("few", limit=2, queue=1000),
+    "adaptive limit": lambda: adaptive_limit("few", initial=2, max=2, queue=1000),
+}
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_two_at_a_time_for_threads_and_several_loops(kind: str) -> None:
+    """Everybody waits for a place and gets one, whichever loop or thread gave it back."""
+    gate = LIMITS[kind]()
+    most, done = [0], []
+    around = breaker("around", failure_threshold=None) if kind == "beside a breaker" else None
+
+    def protected(fn: Any) -> Any:
+        return gate(fn) if around is None else around(gate(fn))
+
+    @protected
+    def plain() -> None:
+        most.append(gate.in_flight)
+        done.append(1)
+
+    @protected
+    async def suspending() -> None:
+        await asyncio.sleep(0)
+        most.append(gate.in_flight)
+        done.append(1)
+
+    async def tasks() -> None:
+        await asyncio.gather(*(suspending() for _ in range(60)))
+
+    def work(index: int) -> None:
+        if index % 2:
+            asyncio.run(tasks())
+            return
+        for number in range(60):
+            with criticality("low" if number % 2 else "high"):
+                plain()
+
+    in_threads(work, 6)
+    assert len(done) == 6 * 60
+    assert max(most) <= 2
+    assert (gate.in_flight, gate.queued, gate.waiting, gate.rejected) == (0, 0, False, 0)
+    if around is not None:
+        assert around.metrics.successes == 6 * 60
