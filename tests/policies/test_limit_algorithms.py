@@ -6,7 +6,6 @@ VegasLimit and WindowedLimit.
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import pytest
@@ -105,7 +104,7 @@ def test_probes(kind: type[LimitAlgorithm]) -> None:
     algorithm = kind(40, 1, 40)
 
     def until_probe() -> int:
-        for number in itertools.count(1):
+        for number in range(1, 1000):
             algorithm.sample(0.1, 40, dropped=False)
             if algorithm.settling:
                 return number
@@ -162,7 +161,7 @@ def test_grows_back_from_the_minimum(kind: type[LimitAlgorithm], most: int) -> N
     """From 1 to 20 in so many windows of good answers; at 0.1 s each that is seconds."""
     algorithm = kind(1, 1, 200)
     windows = 0
-    while algorithm.settled < 20:
+    while algorithm.settled < 20 and windows < 100:
         algorithm.sample(0.01, algorithm.limit, dropped=False)
         windows += 1
     assert windows <= most
@@ -253,6 +252,16 @@ def test_drops_of_one_round_trip_halve_at_most() -> None:
     for started, now, expected in DROPS:
         rounds.drop(started, now, 20)
         assert rounds.algorithm.limit == expected, (started, now)
+
+
+def test_the_last_cut_of_a_round_trip_stops_at_half() -> None:
+    """Half of 7 is 3.5: from 4 a tenth more would be too much."""
+    rounds = Rounds(AIMD(7, 1, 200), 0.0)
+    limits = []
+    for _ in range(6):
+        rounds.drop(0.0, 5.0, 7)
+        limits.append(rounds.algorithm.limit)
+    assert limits == [6, 5, 4, 3.5, 3.5, 3.5]
 
 
 def test_a_drop_begins_a_window() -> None:
