@@ -400,8 +400,9 @@ def test_an_attempt_that_is_due_when_there_is_an_answer(way: Way) -> None:
     clock = ManualClock()
 
     async def main() -> None:
-        answer = await way(hedge(delay=1, max_hedges=2, idempotent=True), script.__call__)
-        assert (answer.by, len(script.started)) == (1, 2)
+        policy = hedge(delay=1, max_hedges=2, idempotent=True)
+        answer = await way(policy, script.__call__)
+        assert (answer.by, len(script.started), policy.metrics.started) == (1, 2, 1)
         assert clock.monotonic() == pytest.approx(2)
         script.check(answer)
         await settled()
