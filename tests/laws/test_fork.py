@@ -15,8 +15,11 @@ ROOT = Path(__file__).parents[2]
 PREAMBLE = """
 import asyncio, os, signal, sys, threading
 import resilient
+from contextlib import nullcontext
 from resilient import CircuitState, breaker
 from resilient.testing import ManualClock
+from tests.laws.gates import KINDS
+from tests.laws.harness import block
 
 def in_child(check):
     "Fork; whether `check` says nothing in the child. A child that is stuck is ended."
@@ -221,6 +224,119 @@ SCENARIOS = {
             finally:
                 assert resilient.remaining() is None
         in_child(check)
+    """,
+    "every gate begins with nothing out": """
+        for kind, made in KINDS.items():
+            for narrow in (False, True):
+                gate = made.open(**(made.narrow if narrow else {}))
+                shared = block(gate)
+                plain = gate(answer)
+                @gate
+                async def suspending():
+                    await asyncio.sleep(0)
+                    return 42
+                def inside():
+                    with shared.permit():
+                        def check():
+                            assert getattr(gate, "in_flight", 0) == 0, kind
+                            assert getattr(gate, "queued", 0) == 0, kind
+                            if "rate" not in kind:  # what was used up is used up
+                                assert plain() == asyncio.run(suspending()) == 42, kind
+                                with shared:
+                                    pass
+                            assert getattr(gate, "in_flight", 0) == 0, kind
+                        in_child(check)
+                        if hasattr(gate, "in_flight"):
+                            assert gate.in_flight == 1, kind
+                inside()
+                assert getattr(gate, "in_flight", 0) == 0, kind
+                if "rate" not in kind:
+                    assert plain() == 42
+    """,
+    "calls and blocks of gates that the parent was in": """
+        for kind, made in KINDS.items():
+            gate = made.open(**(made.narrow if hasattr(made.open(), "in_flight") else {}))
+            shared = block(gate)
+            @gate
+            def forks():
+                pid = os.fork()
+                if pid == 0:
+                    signal.alarm(20)
+                return pid
+            def in_block():
+                with shared:
+                    return forks.__wrapped__()
+            for way in (forks, in_block, breaker("around")(forks)):
+                pid = way()
+                if pid == 0:
+                    clean = getattr(gate, "in_flight", 0) == 0
+                    ended = "rate" in kind or gate.call(answer) == gate.call(answer) == 42
+                    free = getattr(gate, "in_flight", 0) == 0
+                    os._exit(0 if clean and ended and free else 1)
+                _, status = os.waitpid(pid, 0)
+                assert status == 0, f"{kind}: the child ended with {status}"
+                assert getattr(gate, "in_flight", 0) == 0, kind
+    """,
+    "those who wait are the parent's": """
+        from resilient import bulkhead, deadline
+        from resilient.policies.adaptive_limit import adaptive_limit
+        for gate in (
+            bulkhead("b", limit=1, queue=2),
+            adaptive_limit("a", initial=1, max=1, queue=2),
+        ):
+            plain, ended = gate(answer), []
+            def patient():
+                ended.append(plain())
+            with gate.permit():
+                waiters = [threading.Thread(target=patient) for _ in range(2)]
+                for waiter in waiters:
+                    waiter.start()
+                while gate.queued < 2:
+                    threading.Event().wait(0.001)
+                def check():
+                    assert (gate.in_flight, gate.queued) == (0, 0)
+                    assert plain() == 42
+                    with gate.permit(), deadline(0.01):
+                        try:
+                            plain()
+                        except resilient.Rejected:
+                            pass
+                        else:
+                            raise AssertionError("a slot too many")
+                    assert plain() == 42 and not ended
+                in_child(check)
+                assert gate.queued == 2
+            for waiter in waiters:
+                waiter.join()
+            assert ended == [42, 42]
+            assert (gate.in_flight, gate.queued, gate.waiting) == (0, 0, False)
+    """,
+    "locks of gates that another thread holds": """
+        for kind, made in KINDS.items():
+            gate = made.open(**made.narrow)
+            room = getattr(gate, "_room", None)
+            locks = [getattr(each, name) for each in (gate, room) if each is not None
+                     for name in ("_lock", "_counting", "lock") if hasattr(each, name)]
+            inside, go_on = threading.Event(), threading.Event()
+            def stuck():
+                for lock in locks:
+                    lock.acquire()
+                inside.set()
+                go_on.wait()
+                for lock in locks:
+                    lock.release()
+            thread = threading.Thread(target=stuck)
+            thread.start()
+            inside.wait()
+            def check():
+                assert block(gate).call(answer) == 42
+                with block(gate).permit() if hasattr(gate, "in_flight") else nullcontext():
+                    pass
+                resilient.set_active(False)
+                assert gate.call(answer) == 42
+            in_child(check)
+            go_on.set()
+            thread.join()
     """,
     "a fork of a fork": """
         gate = trial()

@@ -8,13 +8,15 @@ import threading
 import tracemalloc
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from resilient import CircuitOpenError, breaker, calls, fallback, retry, stale
+from resilient import CircuitOpenError, Rejected, breaker, calls, fallback, retry, stale
 from resilient.core.hub import hub
 from resilient.testing import ManualClock
+from tests.laws.gates import KINDS
 from tests.laws.harness import BrokenError
 
 
@@ -67,19 +69,48 @@ def test_a_breaker_does_not_grow(kind: str) -> None:
     assert held(lambda: use(5_000)) < held(lambda: use(500)) + 4_000
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_gate_grows(kind: str) -> None:
+    """Refusals, good calls and failures, marked and not: many leave no more than a few."""
+    kept = []
+
+    def use(times: int) -> None:
+        gate = KINDS[kind].refusing()
+        kept.append(gate)
+
+        @gate
+        def fn(number: int) -> None:
+            if number % 3:
+                raise BrokenError(str(number))
+
+        for number in range(times):
+            gate.clock.advance(0.1)
+            if hasattr(gate, "in_flight") and number % 8 == 4:
+                with suppress(Rejected), gate.permit(), gate.permit():
+                    pass
+            with suppress(BrokenError, Rejected):
+                fn(number)
+
+    use(100)
+    assert held(lambda: use(1_500)) < held(lambda: use(100)) + 4_000
+
+
 def test_policies_and_functions_die() -> None:
     """The library knows them weakly: what the application forgets is gone."""
     gate = breaker("mortal", key=lambda x: x, clock=ManualClock())
     again = retry(on=BrokenError)
     guarded = again(gate(lambda x: x))
     guarded(1)
+    others = [made.open() for made in KINDS.values()]
+    chains = [each(lambda: 1) for each in others]
+    assert [chain() for chain in chains] == [1] * len(chains)
     with gate.for_key(1):
         pass
-    gone = [weakref.ref(each) for each in (gate, again, guarded)]
-    del gate, again, guarded
+    gone = [weakref.ref(each) for each in (gate, again, guarded, *others, *chains)]
+    del gate, again, guarded, others, chains
     gc.collect()
-    assert [ref() for ref in gone] == [None, None, None]
-    assert not [each for each in hub.policies() if each.name == "mortal"]
+    assert [ref() for ref in gone] == [None] * len(gone)
+    assert not [each for each in hub.policies() if each.name in {"mortal", "law"}]
 
 
 def test_stacks_of_blocks_are_empty_when_they_are_left() -> None:
