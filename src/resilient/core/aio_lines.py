@@ -55,17 +55,18 @@ def _plain(segment: Segment) -> Line:
 
 
 def _gated(segment: Segment) -> Line:
-    target, fixed, find = segment.target, segment.gauge, segment.find
-    clock, final = chosen(segment.clock), segment.final
-    marked, place = segment.marked, segment.place
+    target, fixed = segment.target, segment.gauge
+    clock = chosen(segment.clock)
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        mark = serial.value if marked else 0
-        gauge = fixed or find(*args, **kwargs)
+        mark = serial.value
+        gauge = fixed
+        if gauge is None:
+            gauge = segment.find(*args, **kwargs)
         live = gauge.live
         if live is None:
             left = gauge.barred - clock.monotonic()
-            if final and left > 0:
+            if left > 0 and segment.final:
                 raise gauge.refused(left)
             return await run(segment.step, segment.call(args, kwargs, mark))
         read = clock.monotonic
@@ -81,7 +82,7 @@ def _gated(segment: Segment) -> Line:
             else:
                 gauge.passed(live, started, ended)
             return result
-        held = {place: gauge.permit(live, started)}
+        held = {segment.place: gauge.permit(live, started)}
         call = segment.call(args, kwargs, mark, first, held, started)
         del first, gauge, held
         return await run(segment.step, call)
@@ -90,19 +91,20 @@ def _gated(segment: Segment) -> Line:
 
 
 def _slotted(segment: Segment) -> Line:  # noqa: C901  (written for the machine)
-    target, fixed, find = segment.target, segment.gauge, segment.find
-    clock, final = chosen(segment.clock), segment.final
-    marked, place, slots = segment.marked, segment.place, segment.slots
-    slot_place = segment.slot_place
+    target, fixed = segment.target, segment.gauge
+    clock = chosen(segment.clock)
+    slots = segment.slots
     assert slots is not None  # noqa: S101  (`line` looked)
 
-    async def guarded(*args: Any, **kwargs: Any) -> Any:
-        mark = serial.value if marked else 0
-        gauge = fixed or find(*args, **kwargs)
+    async def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: C901  (written for the machine)
+        mark = serial.value
+        gauge = fixed
+        if gauge is None:
+            gauge = segment.find(*args, **kwargs)
         live, free = gauge.live, slots.free
         if live is None:
             left = gauge.barred - clock.monotonic()
-            if final and free and left > 0:
+            if left > 0 and free and segment.final:
                 raise gauge.refused(left)
             return await run(segment.step, segment.call(args, kwargs, mark))
         read = clock.monotonic
@@ -110,6 +112,8 @@ def _slotted(segment: Segment) -> Line:  # noqa: C901  (written for the machine)
         try:
             free.pop()
         except IndexError:
+            live = None  # not from here: a rejection would have this error for its context
+        if live is None:
             return await run(segment.step, segment.call(args, kwargs, mark))
         try:
             result = await (target.fn(*args, **kwargs) if kwargs else target.fn(*args))
@@ -130,7 +134,7 @@ def _slotted(segment: Segment) -> Line:  # noqa: C901  (written for the machine)
             else:
                 gauge.passed(live, started, ended)
             return result
-        held = {place: gauge.permit(live, started), slot_place: free}
+        held = {segment.place: gauge.permit(live, started), segment.slot_place: free}
         call = segment.call(args, kwargs, mark, first, held, started)
         del first, gauge, held
         return await run(segment.step, call)
