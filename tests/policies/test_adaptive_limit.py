@@ -50,8 +50,8 @@ def make(**given: Any) -> tuple[AdaptiveLimit, ManualClock]:
 
 def enter(gate: AdaptiveLimit) -> Permit:
     """Take a place that must be free."""
-    permit = gate.admit()
-    assert not isinstance(permit, Rejected)
+    permit = gate.at_once()
+    assert permit is not None
     return permit
 
 
@@ -207,6 +207,23 @@ def test_does_not_grow_for_an_application_that_asks_little(algorithm: str) -> No
         for permit in permits:
             gate.succeeded(permit)
     assert (gate.limit, gate.in_flight) == (20, 0)
+
+
+def test_a_burst_is_over_when_it_is_over() -> None:
+    """What was in use in one window does not make the limit grow in the next."""
+    gate, clock = make()
+    window(gate, clock)
+    for permit in fill(gate):
+        gate.succeeded(permit)
+    grown = 0
+    for _ in range(100):
+        before = gate.limit
+        permits = [enter(gate) for _ in range(3)]
+        clock.advance(0.2)
+        for permit in permits:
+            gate.succeeded(permit)
+        grown += gate.limit - before
+    assert grown <= 1  # the window in which the burst was
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
