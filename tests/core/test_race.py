@@ -367,6 +367,20 @@ def test_an_object_that_all_return_is_not_closed(way: Way) -> None:
 
 
 @every_way
+def test_all_losers_are_cancelled_at_once(way: Way) -> None:
+    """The others do not run on while the first attempt cleans up."""
+    script = Script(Attempt(9, stubborn=3), 9, 0)
+
+    async def main() -> None:
+        answer = await way(hedge(delay=1, max_hedges=2, idempotent=True), script.__call__)
+        assert script.ended == [2, 1, 0]
+        script.check(answer)
+        await settled()
+
+    race(main())
+
+
+@every_way
 def test_an_object_that_several_return_to_nobody_is_closed_once(way: Way) -> None:
     """The answer, and what the first attempt returned too late, when the caller has gone."""
     shared = Answer(0)
@@ -874,14 +888,21 @@ def test_a_loop_that_closes_over_a_race(way: Way) -> None:
 
 
 @every_way
-def test_a_loop_that_is_dropped_with_a_race_is_not_kept(way: Way) -> None:
+@pytest.mark.parametrize(
+    "attempts",
+    [(9, 9), (Attempt(0.5, OSError()), 9), (0.5, Attempt(9, stubborn=9))],
+    ids=["first", "others", "losers"],
+)
+def test_a_loop_that_is_dropped_with_a_race_is_not_kept(
+    way: Way, attempts: tuple[Attempt | float, ...]
+) -> None:
     """Closed under running attempts: the loop and its tasks go, whatever was left to do."""
     policy = hedge(delay=0.001, idempotent=True)
     dropped: list[weakref.ref[Any]] = []
     for _ in range(3):
         loop = JumpingEventLoop(ManualClock())
         loop.set_exception_handler(lambda *_: None)  # it reports what it drops
-        script = Script(9, 9)
+        script = Script(*attempts)
         coroutine: Any = way(policy, script.__call__)
         task: asyncio.Task[Any] = loop.create_task(coroutine)
         loop.run_until_complete(asyncio.sleep(1))

@@ -180,6 +180,31 @@ def test_a_budget_is_asked_before_each_attempt_but_the_first() -> None:
     assert attempts == [3, 2, 1, 1]
 
 
+async def test_a_budget_that_fails_is_the_loops_news() -> None:
+    """Its call goes on without another attempt, and so do those that are due with it."""
+    told: list[type[BaseException]] = []
+    release = asyncio.Event()
+
+    def hears(_: object, context: dict[str, Any]) -> None:
+        told.append(type(context["exception"]))
+        if len(told) == 4:
+            release.set()
+
+    asyncio.get_running_loop().set_exception_handler(hears)
+
+    class Broken(Tokens):
+        def withdraw(self) -> bool:
+            raise OSError(self.tokens)
+
+    async def waits() -> int:
+        await release.wait()
+        return 1
+
+    call = hedge(delay=0.001, idempotent=True, budget=Broken(1))(waits)
+    assert await asyncio.gather(*(call() for _ in range(4))) == [1] * 4
+    assert told == [OSError] * 4
+
+
 @pytest.mark.parametrize("learned", [False, True])
 def test_with_a_retry_budget(learned: bool) -> None:  # noqa: FBT001
     """Hedges and a retry around them share one: a call is counted once, a hedge takes a token."""
