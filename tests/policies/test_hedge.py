@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -361,8 +362,9 @@ def test_a_delay_is_never_shorter_than_told() -> None:
         assert policy.delay == expected
 
 
+@pytest.mark.parametrize("way", [0, 1], ids=["line", "flow"])
 @pytest.mark.parametrize("ending", ["error", "cancelled", "rejected"])
-def test_what_is_no_answer_is_no_sample(ending: str) -> None:
+def test_what_is_no_answer_is_no_sample(way: int, ending: str) -> None:
     """Calls that fail, or are cancelled, before the delay say nothing about how long it takes."""
     clock = ManualClock()
     policy = hedge(quantile=0.5, warm_up=5, idempotent=True, clock=clock)
@@ -380,11 +382,11 @@ def test_what_is_no_answer_is_no_sample(ending: str) -> None:
         for _ in range(40):
             with contextlib.suppress(OSError, CircuitOpenError, TimeoutError):
                 if ending == "error":
-                    await policy(call)(0.01, fails=True)
+                    await WAYS[way](policy, partial(call, 0.01, fails=True))
                 elif ending == "rejected":
-                    await pipeline(policy, closed)(call)(1)
+                    await WAYS[way](pipeline(policy, closed), partial(call, 1))
                 else:
-                    await asyncio.wait_for(policy(call)(1), 0.01)
+                    await asyncio.wait_for(WAYS[way](policy, partial(call, 1)), 0.01)
         await asyncio.sleep(1)
         assert policy.delay is not None
         assert policy.delay == pytest.approx(1, rel=0.1)
