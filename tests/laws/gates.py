@@ -74,11 +74,14 @@ def hold_and_queue(gate: Any) -> None:
 
 
 def fail(gate: Any) -> None:
-    """Let the only call so far fail."""
-    try:
-        gate.call(_fails)
-    except BrokenError:
-        return
+    """Let calls fail until one is refused."""
+    for _ in range(100):
+        try:
+            gate.call(_fails)
+        except BrokenError:
+            continue
+        except Rejected:
+            return
 
 
 def probe(gate: Any) -> None:

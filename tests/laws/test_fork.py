@@ -325,10 +325,12 @@ SCENARIOS = {
                 go_on.wait()
                 for lock in locks:
                     lock.release()
-            thread = threading.Thread(target=stuck)
+            thread = threading.Thread(target=stuck, daemon=True)
             thread.start()
             inside.wait()
             def check():
+                if kind == "mode gate":
+                    gate.mode.current = resilient.Mode.EMERGENCY
                 assert block(gate).call(answer) == 42
                 with block(gate).permit() if hasattr(gate, "in_flight") else nullcontext():
                     pass
