@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_place_comes_free_with_every_kind_of_end() -> None:
         place: Any = gate.admit()
         assert isinstance(place, Waiting)
         woken: list[None] = []
-        place.notify(lambda woken=woken: woken.append(None))
+        place.notify(partial(woken.append, None))
         assert woken == []
         gate.settle(permit, end)
         assert woken == [None]
@@ -100,6 +101,24 @@ def test_a_place_comes_free_with_every_kind_of_end() -> None:
     assert not isinstance(permit, ThrottledError)
     gate.settle(permit, None)
     assert (gate.in_flight, gate.queued, gate.waiting) == (0, 0, False)
+
+
+def test_a_predicate_that_raises_strands_nobody() -> None:
+    """A user's own `on` may fail; the place is free all the same, and who waits has it."""
+
+    def fails(error: Exception) -> bool:
+        raise LookupError(error)
+
+    gate = limit(1, on=fails)
+    permit: Any = gate.admit()
+    place: Any = gate.admit()
+    place.notify(lambda: None)
+    with pytest.raises(LookupError):
+        gate.settle(permit, resilient.Outcome(error=ValueError()))
+    permit = place.finish()
+    assert not isinstance(permit, ThrottledError)
+    gate.settle(permit, None)
+    assert (gate.in_flight, gate.queued) == (0, 0)
 
 
 def test_waiting_ends_with_patience() -> None:

@@ -57,7 +57,11 @@ LEVELS = list(Criticality)
 def make(*, draw: Callable[[], float] = lambda: 1.0, **settings_: Any) -> tuple[Any, ManualClock]:
     """A throttle with a clock of its own, which knows the errors of the laws; it sheds nobody."""
     clock = ManualClock(1000)
-    known: dict[str, Any] = {"on": (BrokenError, TimeoutError), "ignore": HarmlessError}
+    known: dict[str, Any] = {
+        "on": (BrokenError, TimeoutError),
+        "ignore": HarmlessError,
+        "minimum_calls": 1,
+    }
     return throttle("law", clock=clock, draw=draw, **{**known, **settings_}), clock
 
 
@@ -763,7 +767,7 @@ def test_the_fixture_gives_a_test_a_fresh_throttle(
     resilience: resilient.testing.Resilience,
 ) -> None:
     """On the time of the test, with the faults of the test."""
-    gate = throttle("search")
+    gate = throttle("search", minimum_calls=1)
     guarded = gate(answer)
     resilience.faults.at("search").fail(BrokenError, times=1)
     with pytest.raises(BrokenError):
@@ -786,6 +790,28 @@ def test_memory_is_bounded() -> None:
     assert len(json.dumps(gate.snapshot())) < 200
 
 
+@pytest.mark.parametrize("outcomes", [[False] * 20, [True] * 3 + [False] * 17])
+def test_too_few_calls_say_nothing(outcomes: list[bool]) -> None:
+    """Below `minimum_calls` nothing is shed; the call that makes enough of them counts at once."""
+    gate, _ = make(minimum_calls=20)
+    for number, accepted in enumerate(outcomes):
+        assert gate.probability == 0
+        seen(gate, int(accepted), int(not accepted))
+        assert gate.requests == number + 1
+    accepts = sum(outcomes)
+    assert gate.probability == min(0.9, (20 - 2 * accepts) / 21)
+
+
+def test_an_accepted_call_may_make_enough_of_them() -> None:
+    """The straight line does not count past the point where there is something to conclude."""
+    gate, _ = make(minimum_calls=5)
+    seen(gate, 0, 4)
+    assert gate.probability == 0
+    assert gate(answer)() == "answer"
+    assert gate.requests == 5
+    assert gate.probability == 0.5
+
+
 # Settings
 
 
@@ -795,6 +821,7 @@ def test_memory_is_bounded() -> None:
         *(("name", value) for value in ("", None, 3)),
         *(("k", value) for value in (0, 0.99, -1, math.nan, math.inf, "x", None, True)),
         *(("cap", value) for value in (0, 1, 1.5, -0.1, math.nan, "x", None, True)),
+        *(("minimum_calls", value) for value in (0, -1, 1.5, "x", None, True)),
         *(("window", value) for value in (0, -1, math.nan, math.inf, "x", None)),
         *(("on", value) for value in (3, "x", None, KeyboardInterrupt, (OSError, 3))),
         *(("ignore", value) for value in (3, "x", asyncio.CancelledError)),

@@ -142,10 +142,13 @@ class AdaptiveLimit(Gate):
             self.succeeded(permit)
             return
         self._leave(permit)
-        if outcome is not None and outcome.error is not None and self._is_drop(outcome.error):
-            self._drop(permit)
-        if self.waiting:
-            self._room.hand_over()
+        try:
+            error = None if outcome is None else outcome.error
+            if error is not None and self._is_drop(error):
+                self._drop(permit)
+        finally:
+            if self.waiting:
+                self._room.hand_over()
 
     def _is_drop(self, error: Exception) -> bool:
         if isinstance(error, Rejected) or self._ignore(error):

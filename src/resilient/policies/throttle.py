@@ -16,7 +16,7 @@ from resilient.core.outcome import Outcome
 from resilient.errors import ConfigError, Rejected, ThrottledError
 from resilient.events import CallRejected
 from resilient.policies.judge import Judge, Verdict
-from resilient.policies.match import Catch, function, matcher, named, positive
+from resilient.policies.match import Catch, function, matcher, named, positive, whole
 from resilient.policies.throttle_rules import Evidence, ThrottleRules
 
 __all__ = ["Throttle", "throttle"]
@@ -208,6 +208,7 @@ def throttle(  # noqa: PLR0913  (every setting of a throttle, all but the name o
     k: float = 2.0,
     cap: float = 0.9,
     window: Duration = 10,
+    minimum_calls: int = 20,
     on: Catch = Exception,
     ignore: Catch = (),
     draw: Callable[[], float] = random.random,
@@ -229,6 +230,8 @@ def throttle(  # noqa: PLR0913  (every setting of a throttle, all but the name o
     * `cap`: the highest probability, in (0, 1). Without one, a client whose every call was refused
       would send next to nothing, and so hardly ever learn that the dependency is back.
     * `window`: seconds, in 10 buckets. Default 10.
+    * `minimum_calls`: nothing is shed while the window holds fewer requests; the equation makes
+      a half of the first failure. Default 20, as for `resilient.breaker`.
     * `on`, `ignore`: which exceptions mean that the call was not accepted: classes, tuples of them,
       or predicates. `ignore` wins, and touches no counter. An exception outside `on` is an answer,
       so the call was accepted. A `CallTimeoutError` from inside was not, unless ignored.
@@ -265,6 +268,7 @@ def throttle(  # noqa: PLR0913  (every setting of a throttle, all but the name o
         k=float(k),
         cap=float(cap),
         window=seconds("window", window),
+        minimum_calls=whole("minimum_calls", minimum_calls),
         draw=function("draw", draw),
     )
     return Throttle(rules, Judge(matcher("on", on), matcher("ignore", ignore)), clock=chosen(clock))

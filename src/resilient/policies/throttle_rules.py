@@ -31,10 +31,16 @@ class ThrottleRules(msgspec.Struct, frozen=True, kw_only=True):
     k: float
     cap: float
     window: float
+    minimum_calls: int = 1
     draw: Callable[[], float] = random.random
 
     def probability(self, requests: float, accepts: float) -> float:
-        """How likely an unmarked call is shed (Site Reliability Engineering, equation 21-1)."""
+        """How likely an unmarked call is shed (Site Reliability Engineering, equation 21-1).
+
+        Of too few requests nothing is concluded: after a single failure it would be a half.
+        """
+        if requests < self.minimum_calls:
+            return 0.0
         return min(self.cap, max(0.0, (requests - self.k * accepts) / (requests + 1)))
 
     def chance(self, probability: float, level: Criticality) -> float:
@@ -94,8 +100,10 @@ class Evidence:
         accepted, refused = self.counts()
         probability = rules.probability(accepted + refused, accepted)
         self.edge = -math.inf if FREE_THREADED else self._until
-        # Only a refusal, or accepted calls that leave the window, can raise the probability.
-        self.calm = -math.inf if probability else self._until if refused else math.inf
+        # Only a refusal, or accepted calls that leave the window, can raise the probability; or
+        # any call that makes enough of them.
+        few = refused and accepted + refused < rules.minimum_calls
+        self.calm = -math.inf if probability or few else self._until if refused else math.inf
         return probability
 
     def retire(self) -> None:
