@@ -163,7 +163,8 @@ def limited(
 ) -> Callable[..., Any]:
     """The straight line `line` under a limit of `seconds`.
 
-    Where a deadline already runs, or the library is switched off, `clipped` is called instead.
+    Where a deadline leaves less than that, or the library is switched off, `clipped` is called
+    instead.
     """
     running, current_task, cancellation = (
         asyncio.get_running_loop,
@@ -173,7 +174,8 @@ def limited(
     watches, deadline = Watches(seconds, Watch), current.get
 
     async def limited(*args: Any, **kwargs: Any) -> Any:
-        if deadline() is not None or not hub.active:
+        left = deadline()
+        if not hub.active or (left is not None and left.remaining() < seconds):
             return await clipped(*args, **kwargs)
         loop = running()
         watch = watches.last()
