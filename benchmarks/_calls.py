@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from _measure import Effort, Timings, measure, measure_async, ratio
@@ -12,11 +11,14 @@ from _result import Result
 from ours import OURS
 from peers import PEERS
 from rows import CallRow
+from stacks import STACKS
 
 __all__ = ["measure_row"]
 
 Fn = Callable[..., Any]
-Build = Callable[[Fn], Fn]
+
+_OURS = ("ours", "reference", "function")
+"""Subjects that must be there; all others are peers."""
 
 
 def _tripped(guarded: Fn) -> None:
@@ -42,28 +44,22 @@ async def _tripped_async(guarded: Fn) -> None:
     raise AssertionError(message)
 
 
-def _builders(row: CallRow) -> dict[str, Build]:
-    found: dict[str, Build] = {"ours": OURS[row.ours], "reference": row.reference}
-    for peer in PEERS:
-        if peer.situation == row.peers and peer.name != row.reference_name:
-            found[peer.name] = peer.build
-    return found
-
-
 def _build(row: CallRow, *, with_peers: bool) -> tuple[dict[str, Fn], dict[str, str]]:
-    """Build the subjects of `row`; also say which could not be built, and why."""
-    subjects: dict[str, Fn] = {}
+    """Build the subjects of `row`; also say which of the others are missing, and why."""
+    subjects: dict[str, Fn] = {
+        "ours": OURS[row.ours](row.fn()),
+        "reference": row.reference(row.fn()),
+    }
     missing: dict[str, str] = {}
-    for name, build in _builders(row).items():
-        if not with_peers and name not in ("ours", "reference"):
+    for peer in (*PEERS, *STACKS) if with_peers else ():
+        if peer.situation != row.peers or peer.name == row.reference_name:
             continue
         try:
-            subjects[name] = build(row.fn())
+            subjects[peer.name] = peer.build(row.fn())
         except ImportError as error:
-            missing[name] = f"missing: {error}"
+            missing[peer.name] = f"missing: {error}"
         except Exception as error:
-            absent = isinstance(error, AttributeError) and isinstance(error.obj, ModuleType)
-            missing[name] = f"not there yet: {error}" if absent else f"failed: {error!r}"
+            missing[peer.name] = f"failed: {error!r}"
     if row.net:
         subjects["function"] = row.fn()
     return subjects, missing
@@ -80,6 +76,8 @@ async def _run_async(
             elif row.answers and not (row.trips or row.raises):
                 _expect(await guarded(1))
         except Exception as error:
+            if name in _OURS:
+                raise
             missing[name] = f"failed: {error!r}"
             del subjects[name]
     return await measure_async(subjects, raises=row.trips or row.raises, effort=effort), missing
@@ -96,6 +94,8 @@ def _run_sync(
             elif row.answers and not (row.trips or row.raises):
                 _expect(guarded(1))
         except Exception as error:
+            if name in _OURS:
+                raise
             missing[name] = f"failed: {error!r}"
             del subjects[name]
     return measure(subjects, raises=row.trips or row.raises, effort=effort), missing
@@ -115,20 +115,16 @@ def measure_row(row: CallRow, effort: Effort, *, with_peers: bool = True) -> Res
         times, missing = _run_sync(row, effort, with_peers=with_peers)
     base = times.get("function")
     less = base.median if base else 0.0
-    ours, reference = times.get("ours"), times.get("reference")
+    ours, reference = times["ours"], times["reference"]
     return Result(
         id=row.id,
         what=row.what,
         target=row.target,
-        ours=ours.median - less if ours else None,
-        reference=reference.median - less if reference else None,
+        ours=ours.median - less,
+        reference=reference.median - less,
         reference_name=row.reference_name,
-        ratio=ratio(ours, reference, base) if ours and reference else None,
-        peers={
-            name: timings.median - less
-            for name, timings in times.items()
-            if name not in ("ours", "reference", "function")
-        },
+        ratio=ratio(ours, reference, base),
+        peers={name: timings.median - less for name, timings in times.items() if name not in _OURS},
         missing=missing,
         note=row.note,
     )

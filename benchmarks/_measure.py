@@ -3,8 +3,9 @@
 Every subject gets its own copy of the timing loop, because CPython specialises a loop's
 instructions to what the loop has called before. Each round times every subject once, beginning
 with another one each time, so that a busy moment of the machine falls on all of them. The garbage
-collector is off inside the timed loop and runs between rounds. Processor time is measured where
-its clock is fine enough, so that a neighbour who takes the core does no harm.
+collector is off inside the timed loop, and runs between rounds over what is new since the first.
+Processor time is measured where its clock is fine enough, so that a neighbour who takes the core
+does no harm.
 """
 
 from __future__ import annotations
@@ -114,6 +115,17 @@ def _own_copy(loop: Any) -> Any:
 
 
 @contextmanager
+def _set_aside() -> Iterator[None]:
+    """Let collections pass over all that is there already: libraries by the thousand objects."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
 def _no_collection() -> Iterator[None]:
     gc.collect()
     gc.disable()
@@ -145,11 +157,12 @@ def measure(
         loops[name](fn, 300)
         counts[name] = _iterations(loops[name](fn, 100), 100, effort)
     spent: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(effort.rounds):
-        with _no_collection():
-            for name in _rotated(list(subjects), number):
-                taken = loops[name](subjects[name], counts[name])
-                spent[name].append(taken / counts[name])
+    with _set_aside():
+        for number in range(effort.rounds):
+            with _no_collection():
+                for name in _rotated(list(subjects), number):
+                    taken = loops[name](subjects[name], counts[name])
+                    spent[name].append(taken / counts[name])
     return {name: Timings(tuple(rounds)) for name, rounds in spent.items()}
 
 
@@ -165,9 +178,10 @@ async def measure_async(
         await loops[name](fn, 300)
         counts[name] = _iterations(await loops[name](fn, 100), 100, effort)
     spent: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(effort.rounds):
-        with _no_collection():
-            for name in _rotated(list(subjects), number):
-                taken = await loops[name](subjects[name], counts[name])
-                spent[name].append(taken / counts[name])
+    with _set_aside():
+        for number in range(effort.rounds):
+            with _no_collection():
+                for name in _rotated(list(subjects), number):
+                    taken = await loops[name](subjects[name], counts[name])
+                    spent[name].append(taken / counts[name])
     return {name: Timings(tuple(rounds)) for name, rounds in spent.items()}

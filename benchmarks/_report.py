@@ -14,6 +14,7 @@ from pathlib import Path
 
 from _result import Result
 from peers import PEERS
+from stacks import STACKS
 
 __all__ = ["as_json", "as_markdown", "as_text", "machine", "versions", "write_between_markers"]
 
@@ -28,6 +29,7 @@ _PACKAGES = (
     "aiobreaker",
     "backoff",
     "circuitbreaker",
+    "grelmicro",
     "hyx",
     "interlock-cb",
     "purgatory",
@@ -58,9 +60,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _number(value: float | None, unit: str) -> str:
-    if value is None:
-        return "-"
+def _number(value: float, unit: str) -> str:
     if unit == "ns" and value >= _MILLISECOND:
         return f"{value / _MILLISECOND:,.1f} ms"
     return f"{value:,.0f} {unit}"
@@ -70,12 +70,8 @@ def _cells(result: Result) -> list[str]:
     sign = ">=" if result.at_least else "<="
     target = "-" if result.target is None else f"{sign} {result.target:g} x"
     verdict = {True: "pass", False: "MISS", None: ""}[result.passed]
-    if "ours" in result.missing:
-        verdict = result.missing["ours"]
     best = result.best_peer
-    quotient = "-"
-    if result.ratio is not None:
-        quotient = f"{result.ratio.value:.2f} ({result.ratio.low:.2f}..{result.ratio.high:.2f})"
+    quotient = f"{result.ratio.value:.2f} ({result.ratio.low:.2f}..{result.ratio.high:.2f})"
     return [
         result.what,
         target,
@@ -102,9 +98,7 @@ def as_text(results: Sequence[Result]) -> str:
     for result in results:
         for name, value in sorted(result.peers.items(), key=lambda pair: pair[1]):
             lines.append(f"{result.id}: {name} {_number(value, result.unit)}")
-        lines += [
-            f"{result.id}: {name} {why}" for name, why in result.missing.items() if name != "ours"
-        ]
+        lines += [f"{result.id}: {name} {why}" for name, why in result.missing.items()]
     return "\n".join(lines)
 
 
@@ -162,7 +156,7 @@ def _peer_lines(results: Sequence[Result]) -> list[str]:
 def _differences(results: Sequence[Result]) -> list[str]:
     measured = {name for result in results for name in result.peers}
     told: dict[str, list[str]] = {}
-    for peer in PEERS:
+    for peer in (*PEERS, *STACKS):
         if peer.name in measured:
             told.setdefault(f"{peer.name}: {peer.differs}", []).append(peer.situation)
     return [f"* {text} ({', '.join(situations)})" for text, situations in sorted(told.items())]

@@ -16,10 +16,10 @@ class Result:
     id: str
     what: str
     target: float | None
-    ours: float | None
-    reference: float | None
+    ours: float
+    reference: float
     reference_name: str
-    ratio: Ratio | None
+    ratio: Ratio
     peers: dict[str, float]
     missing: dict[str, str]
     unit: str = "ns"
@@ -28,8 +28,8 @@ class Result:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the target is met; `None` without a target or a measurement."""
-        if self.target is None or self.ratio is None:
+        """Whether the target is met; `None` without one."""
+        if self.target is None:
             return None
         if self.at_least:
             return self.ratio.value >= self.target

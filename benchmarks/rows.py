@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import references
-from ours import asyncio_timeout
+from ours import OURS, asyncio_timeout
 from peers import tenacity_retry, tenacity_retry_async
 
 __all__ = ["CALL_ROWS", "CallRow"]
@@ -72,24 +72,36 @@ def _itself(fn: Fn) -> Fn:
 _S, _A = references.wrapper, references.wrapper_async
 _answer_async = _a(references.answer_async)
 
-CALL_ROWS: list[CallRow] = [
-    CallRow(
-        "breaker-closed-sync",
+
+def _async(row: str, what: str, target: float | None, ours: str, **more: Any) -> CallRow:
+    """A row about a coroutine function that never suspends."""
+    reference = more.pop("reference", _A)
+    fn = more.pop("fn", _answer_async)
+    return CallRow(row, what, target, ours, reference, fn=fn, is_async=True, **more)
+
+
+def _both(
+    row: str,
+    what: str,
+    ours: str,
+    peers: str = "",
+    targets: tuple[float | None, float | None] = (None, None),
+) -> list[CallRow]:
+    """The row of a ``def``, and that of an ``async def``, beside the wrappers."""
+    sync_peers, async_peers = (f"{peers}-sync", f"{peers}-async") if peers else ("", "")
+    return [
+        CallRow(f"{row}-sync", what, targets[0], ours, _S, peers=sync_peers),
+        _async(f"{row}-async", f"{what}, async", targets[1], ours, peers=async_peers),
+    ]
+
+
+_TARGETS: list[CallRow] = [
+    *_both(
+        "breaker-closed",
         "breaker closed: window, slow calls, metrics",
-        2.5,
         "breaker",
-        _S,
-        peers="breaker-sync",
-    ),
-    CallRow(
-        "breaker-closed-async",
-        "breaker closed: window, slow calls, metrics, async",
-        2.0,
         "breaker",
-        _A,
-        fn=_answer_async,
-        is_async=True,
-        peers="breaker-async",
+        (2.5, 2.0),
     ),
     CallRow(
         "breaker-open-sync",
@@ -102,29 +114,18 @@ CALL_ROWS: list[CallRow] = [
         peers="breaker-sync",
         trips=True,
     ),
-    CallRow(
+    _async(
         "breaker-open-async",
         "breaker open, rejecting, async",
         2.5,
         "breaker",
-        _bare_async,
-        "bare raise",
+        reference=_bare_async,
+        reference_name="bare raise",
         fn=_a(_broken_async),
-        is_async=True,
         peers="breaker-async",
         trips=True,
     ),
-    CallRow("retry-first-sync", "retry, first try succeeds", 1.3, "retry", _S, peers="retry-sync"),
-    CallRow(
-        "retry-first-async",
-        "retry, first try succeeds, async",
-        1.3,
-        "retry",
-        _A,
-        fn=_answer_async,
-        is_async=True,
-        peers="retry-async",
-    ),
+    *_both("retry-first", "retry, first try succeeds", "retry", "retry", (1.3, 1.3)),
     CallRow(
         "retry-once-sync",
         "retry, one failure, then success, no sleep",
@@ -135,77 +136,52 @@ CALL_ROWS: list[CallRow] = [
         fn=references.flaky,
         peers="retry-sync",
     ),
-    CallRow(
+    _async(
         "retry-once-async",
         "retry, one failure, then success, no sleep, async",
         0.15,
         "retry",
-        tenacity_retry_async,
-        "tenacity",
+        reference=tenacity_retry_async,
+        reference_name="tenacity",
         fn=references.flaky_async,
-        is_async=True,
         peers="retry-async",
     ),
-    CallRow(
+    _async(
         "timeout-suspends",
         "timeout, the awaitable suspends (cost added to it)",
         0.5,
         "timeout",
-        asyncio_timeout,
-        "asyncio.timeout",
+        reference=asyncio_timeout,
+        reference_name="asyncio.timeout",
         fn=_a(references.suspend),
-        is_async=True,
         peers="timeout-async",
         net=True,
         note="the time of the awaitable alone is taken from every figure",
     ),
-    CallRow(
+    _async(
         "timeout-ready",
         "timeout, the awaitable does not suspend",
         0.2,
         "timeout",
-        asyncio_timeout,
-        "asyncio.timeout",
-        fn=_answer_async,
-        is_async=True,
+        reference=asyncio_timeout,
+        reference_name="asyncio.timeout",
         peers="timeout-async",
     ),
-    CallRow(
-        "stack4-sync",
+    *_both(
+        "stack4",
         "fallback + retry + breaker + bulkhead, success",
-        4.0,
         "stack4",
-        _S,
-        peers="stack4-sync",
-    ),
-    CallRow(
-        "stack4-async",
-        "fallback + retry + breaker + bulkhead, success, async",
-        3.0,
         "stack4",
-        _A,
-        fn=_answer_async,
-        is_async=True,
-        peers="stack4-async",
+        (4.0, 3.0),
     ),
-    CallRow(
-        "stack-sync",
-        "fallback + retry + breaker, success",
-        4.0,
-        "stack",
-        _S,
-        peers="stack-sync",
-        note="the target is that of the stack with a bulkhead",
-    ),
-    CallRow(
-        "stack-async",
-        "fallback + retry + breaker, success, async",
-        3.0,
-        "stack",
-        _A,
-        fn=_answer_async,
-        is_async=True,
-        peers="stack-async",
+    _async(
+        "stack5-async",
+        "the same four and a deadline, success, async",
+        1.2,
+        "stack5",
+        reference=asyncio_timeout,
+        reference_name="asyncio.timeout",
+        peers="stack5-async",
     ),
     CallRow(
         "mode-current",
@@ -216,16 +192,61 @@ CALL_ROWS: list[CallRow] = [
         answers=False,
         note="read in a function of one line, whose call is included",
     ),
-    CallRow("info-fallback-sync", "fallback, not needed", None, "fallback", _S),
-    CallRow(
-        "info-fallback-async",
-        "fallback, not needed, async",
+]
+
+_POLICIES: list[CallRow] = [
+    *_both("info-stack", "fallback + retry + breaker, success", "stack", "stack"),
+    *_both("info-fallback", "fallback, not needed", "fallback"),
+    *_both("info-bulkhead", "bulkhead, slots free", "bulkhead", "bulkhead"),
+    *_both("info-rate-limit", "rate limit, tokens left", "rate-limit", "rate-limit"),
+    *_both("info-adaptive-limit", "adaptive limit, below it", "adaptive-limit"),
+    *_both("info-throttle", "throttle, nothing shed", "throttle"),
+    *_both("info-retry-budget", "retry with a budget, first try succeeds", "retry-budget"),
+    *_both("info-failover", "failover, the first target answers", "failover"),
+    *_both("info-criticality", "criticality, marking a call", "criticality"),
+    *_both("info-mode-gate", "mode gate, the mode is NORMAL", "mode-gate"),
+    *_both("info-deadline", "deadline", "deadline"),
+    *[
+        _async(
+            f"info-{ours}",
+            what,
+            None,
+            ours,
+            reference=asyncio_timeout,
+            reference_name="asyncio.timeout",
+        )
+        for ours, what in (
+            ("hedge", "hedge after a delay, not needed, async"),
+            ("hedge-quantile", "hedge after a quantile, not needed, async"),
+        )
+    ],
+    _async(
+        "info-timeout-quantile",
+        "timeout by a quantile, the awaitable does not suspend",
         None,
-        "fallback",
-        _A,
-        fn=_answer_async,
-        is_async=True,
+        "timeout-quantile",
+        reference=OURS["timeout"],
+        reference_name="timeout(5)",
     ),
+    CallRow("info-protect-sync", "`protect(name)`, success", None, "protect", _S),
+    *[
+        _async(
+            f"info-{ours}-async",
+            what,
+            None,
+            ours,
+            reference=asyncio_timeout,
+            reference_name="asyncio.timeout",
+            peers="stack5-async",
+        )
+        for ours, what in (
+            ("protect", "`protect(name)`, success, async"),
+            ("protect-all", "`protect` with criticality, fallback, rate and limit, async"),
+        )
+    ],
+]
+
+_DETAILS: list[CallRow] = [
     CallRow(
         "info-breaker-failing",
         "breaker closed, the call fails",
@@ -239,14 +260,8 @@ CALL_ROWS: list[CallRow] = [
     CallRow("info-breaker-keyed", "breaker closed, one circuit per key", None, "breaker-keyed", _S),
     CallRow("info-breaker-watched", "breaker closed, latency watched", None, "breaker-watched", _S),
     CallRow("info-breaker-block", "`with breaker:`", None, "breaker-block", _S),
-    CallRow(
-        "info-breaker-block-async",
-        "`async with breaker:`",
-        None,
-        "breaker-block-async",
-        _A,
-        fn=_answer_async,
-        is_async=True,
-    ),
+    _async("info-breaker-block-async", "`async with breaker:`", None, "breaker-block-async"),
     CallRow("info-breaker-call", "`breaker.call(fn, 1)`", None, "breaker-call", _S),
 ]
+
+CALL_ROWS = [*_TARGETS, *_POLICIES, *_DETAILS]

@@ -24,7 +24,7 @@ __all__ = ["STACKS"]
 Fn = Callable[..., Any]
 
 STACKS: list[Peer] = []
-"""Three policies (`stack`), four with a bulkhead (`stack4`), and with a limit of time (`stack5`)."""
+"""Three policies (`stack`), a bulkhead too (`stack4`), and a limit of time (`stack5`)."""
 
 _peer = partial(peer, STACKS)
 
