@@ -414,6 +414,24 @@ def test_exact_for_any_number_of_threads(algorithm: str) -> None:
         assert limit.metrics.rejected == 1400
 
 
+@both
+def test_the_last_token_is_one_thread_s(algorithm: str) -> None:
+    """However many come for it at the same time: eight threads, and five hundred bursts of 3."""
+    clock = ManualClock()
+    limits = [make(clock, rate=3, algorithm=algorithm)[0](answer) for _ in range(500)]
+    counts = [[0] * 8 for _ in limits]
+
+    def work(index: int) -> None:
+        for guarded, count in zip(limits, counts, strict=True):
+            with suppress(RateLimitedError):
+                guarded()
+                count[index] += 1
+
+    with restless_threads():
+        in_threads(work)
+    assert {sum(count) for count in counts} == {3}
+
+
 def test_exact_on_the_machine_s_clock() -> None:
     """With refunds and waits between: never more than burst + rate * t."""
     limit = rate_limit("search", rate=2000, burst=20, max_wait=0.005)

@@ -225,6 +225,16 @@ def test_a_refund_while_others_wait_is_owed_too() -> None:
     assert bucket.tokens(3.0) == 1
 
 
+def test_what_is_owed_fits_beside_what_is_left_for_others() -> None:
+    """Whoever leaves two of three finds three, so there is no room for a fourth that was owed."""
+    bucket = TokenBucket(1.0, 3, 0.0)
+    queue(bucket, 3)
+    first, *_ = queue(bucket, 4)
+    bucket.withdraw(first, 0.5)
+    assert bucket.reserve(1.5, 2).start == 7
+    assert bucket.tokens(7.0) == 2
+
+
 @pytest.mark.parametrize("now", [1.0, 1.5, 90.0])
 def test_a_place_may_be_given_up_at_its_time_or_later(now: float) -> None:
     """Like a call that was admitted and never began."""
