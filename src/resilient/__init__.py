@@ -48,7 +48,8 @@ from resilient.events import (
     TargetReturned,
 )
 from resilient.facade import describe, outcome, set_active, shutdown
-from resilient.policies.adaptive_limit import AdaptiveLimit, adaptive_limit
+from resilient.policies.adaptive import adaptive_limit
+from resilient.policies.adaptive_limit import AdaptiveLimit
 from resilient.policies.alternatives import alternative, stale, value
 from resilient.policies.backoff import backoff
 from resilient.policies.breaker import breaker
@@ -71,6 +72,7 @@ from resilient.policies.surface import BreakerMetrics
 from resilient.policies.throttle import Throttle, throttle
 from resilient.policies.timeout import Timeout, timeout
 from resilient.policies.window import calls
+from resilient.recommended import protect
 
 if TYPE_CHECKING:
     from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
@@ -150,6 +152,7 @@ __all__ = [
     "outcome",
     "pipeline",
     "point",
+    "protect",
     "rate_limit",
     "remaining",
     "retry",

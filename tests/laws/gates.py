@@ -22,7 +22,8 @@ from resilient import (
     mode_gate,
 )
 from resilient.core.waiting import Waiting
-from resilient.policies.adaptive_limit import AdaptiveLimit, adaptive_limit
+from resilient.policies.adaptive import adaptive_limit
+from resilient.policies.adaptive_limit import AdaptiveLimit
 from resilient.policies.rate_limit import rate_limit
 from resilient.policies.rate_limiter import KeyedRate, RateLimit
 from resilient.policies.throttle import Throttle, throttle

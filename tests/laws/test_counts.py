@@ -13,7 +13,7 @@ import pytest
 
 import resilient
 from resilient import CircuitState, breaker, bulkhead, calls, criticality
-from resilient.policies.adaptive_limit import adaptive_limit
+from resilient.policies.adaptive import adaptive_limit
 from resilient.testing import ManualClock
 from tests.laws.gates import KINDS, ROOM
 from tests.laws.harness import SURFACES, BrokenError, HarmlessError, block, in_threads

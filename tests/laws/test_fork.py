@@ -279,7 +279,7 @@ SCENARIOS = {
     """,
     "those who wait are the parent's": """
         from resilient import bulkhead, deadline
-        from resilient.policies.adaptive_limit import adaptive_limit
+        from resilient.policies.adaptive import adaptive_limit
         for gate in (
             bulkhead("b", limit=1, queue=2),
             adaptive_limit("a", initial=1, max=1, queue=2),

@@ -37,7 +37,7 @@ from resilient import (
     timeout,
 )
 from resilient.core.waiting import Waiting
-from resilient.policies.adaptive_limit import adaptive_limit
+from resilient.policies.adaptive import adaptive_limit
 from resilient.policies.rate_limit import rate_limit
 from resilient.policies.throttle import throttle
 from resilient.testing import JumpingEventLoop, ManualClock
@@ -152,6 +152,7 @@ LAYERS: dict[str, Callable[[ManualClock], Any]] = {
         "spared",
         k=1,
         window=5,
+        minimum_calls=2,
         on=(BrokenError, OSError, Rejected),
         ignore=HarmlessError,
         draw=Random(7).random,  # noqa: S311  (a test's dice)

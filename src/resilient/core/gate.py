@@ -17,11 +17,12 @@ from resilient.core.effects import Call, Effect, Flow, Step, Wait
 from resilient.core.held import HeldPermits
 from resilient.core.hub import hub
 from resilient.core.outcome import Outcome
+from resilient.core.permits import PermitManager
 from resilient.core.policy import Policy
 from resilient.core.waiting import Waiting
 from resilient.errors import Rejected
 
-__all__ = ["COMPLETED", "Gate", "PermitManager"]
+__all__ = ["COMPLETED", "Gate"]
 
 
 COMPLETED: Outcome[Any] = Outcome(source="block")
@@ -200,50 +201,6 @@ def _granted(permit: Any) -> Any:
         finally:
             del permit
     return permit
-
-
-class PermitManager:
-    """One permit of a gate, as a context manager for one use. Made by `Gate.permit`."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._permit: Any = None
-        self._used = False
-
-    def _begin(self) -> None:
-        if self._used:
-            message = f"a permit of {self._gate.name} is for one use; ask for a new one"
-            raise RuntimeError(message)
-        self._used = True
-
-    def __enter__(self) -> None:
-        """Enter. Raises `Rejected`, or `RuntimeError` on a second use."""
-        self._begin()
-        self._permit = self._gate.enter()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave, in any task or thread."""
-        permit, self._permit = self._permit, None
-        self._gate.leave(permit, error)
-
-    async def __aenter__(self) -> None:
-        """Enter. Raises `Rejected`, or `RuntimeError` on a second use."""
-        self._begin()
-        self._permit = await self._gate.enter_async()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave, in any task or thread."""
-        self.__exit__(kind, error, traceback)
 
 
 def _nothing() -> None:
