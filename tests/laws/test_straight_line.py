@@ -434,3 +434,84 @@ def test_limits_of_time_tell_the_same_story(names: list[str], script: list[Step]
     expected = limited(names, SWITCHED_OFF, script)
     assert limited(names, DIRECT, script) == expected
     assert limited(names, OUTCOME, script) == expected
+
+
+class Arrival(NamedTuple):
+    """After `wait` seconds a call that matters so much comes, takes so long, and ends so."""
+
+    wait: float
+    level: str
+    took: float
+    how: str
+    patience: float | None
+
+
+crowds = st.lists(
+    st.builds(
+        Arrival,
+        st.sampled_from([0.0, 0.0, 0.0, 0.25, 1.0]),
+        st.sampled_from(["critical", "high", "low"]),
+        # No sums of the policies' own times: who comes first at one instant is nobody's promise.
+        st.sampled_from([0.0, 0.31, 0.31, 0.73]),
+        st.sampled_from(["good", "good", "good", "broken", "harmless", "rejected"]),
+        st.sampled_from([None, None, None, 0.13, 0.57]),
+    ),
+    min_size=2,
+    max_size=10,
+)
+QUEUES = ["bulkhead with a queue", "adaptive limit with a queue", "rate limit that waits"]
+crowded = st.builds(
+    lambda outer, queue, inner: [*outer, queue, *inner],
+    st.lists(st.sampled_from(sorted(LAYERS)), max_size=2),
+    st.sampled_from(QUEUES),
+    st.lists(st.sampled_from([*BREAKERS, *BULKHEADS, "retry", "low", "hedge"]), max_size=2),
+)
+
+
+def crowd(names: list[str], way: str, arrivals: list[Arrival]) -> list[object]:
+    """What becomes of calls that come while others are under way, wait, or have gone away."""
+    clock = ManualClock()
+    world = World(names, way, clock)
+
+    async def dependency(number: int) -> str:
+        each = arrivals[number]
+        world.seen.append(("called", number))
+        await asyncio.sleep(each.took)
+        if each.how in ERRORS:
+            raise made_error(each.how)
+        return each.how
+
+    guarded = world.decorated(dependency)
+
+    async def call(number: int) -> None:
+        each = arrivals[number]
+        try:
+            with criticality(each.level):
+                answer = await asyncio.wait_for(guarded(number), each.patience)
+        except Exception as error:  # noqa: BLE001  (whatever it is, both must do it)
+            answer = error
+        if isinstance(answer, resilient.Outcome):
+            answer = answer.value if answer.error is None else answer.error
+        world.seen.append((number, str(answer), clock.monotonic()))
+
+    async def play() -> None:
+        tasks = []
+        for number, each in enumerate(arrivals):
+            await asyncio.sleep(each.wait)
+            tasks.append(asyncio.create_task(call(number)))
+        await asyncio.gather(*tasks)
+
+    with asyncio.Runner(loop_factory=lambda: JumpingEventLoop(clock)) as runner:
+        runner.run(play())
+    for policy in world.policies:
+        assert getattr(policy, "in_flight", 0) == getattr(policy, "queued", 0) == 0
+    return [*world.seen, *(books(policy) for policy in world.policies)]
+
+
+@given(names=crowded, arrivals=crowds)
+@settings(thorough, max_examples=100)
+def test_crowds_are_told_the_same_story(names: list[str], arrivals: list[Arrival]) -> None:
+    """Who is served, in what order, when, who is refused, and why; and no permit stays out."""
+    expected = crowd(names, SWITCHED_OFF, arrivals)
+    assert crowd(names, DIRECT, arrivals) == expected
+    assert crowd(names, OUTCOME, arrivals) == expected
