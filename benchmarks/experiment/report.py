@@ -14,6 +14,12 @@ from .scenario import TRIGGERS
 
 __all__ = ["as_markdown", "as_text", "comparison", "picture", "table", "verdicts"]
 
+_DRAWN = {
+    *("none", "naive", "peers", "budget", "breaker", "throttle", "bulkhead", "aimd"),
+    *("hedge", "failover", "protect"),
+}
+"""The arms of a picture of all."""
+_MANY = 9
 _AROUND = (10, 60)  # seconds of a picture before the trigger and after it
 
 
@@ -101,6 +107,8 @@ def picture(trigger: str, load: float, runs: Iterable[Run], subtitle: str) -> st
         for (_, at), group in groups(runs).items()
         if math.isclose(at, load) and group[0].series is not None
     ]
+    if len(chosen) > _MANY:
+        chosen = [run for run in chosen if run.arm in _DRAWN]
     title = f"{TRIGGERS[trigger].title.capitalize()}, load {load:.0%} of capacity"
     return chart(title, subtitle, [_panel(run) for run in chosen]) if chosen else ""
 

@@ -82,6 +82,7 @@ class _Door(asyncio.Protocol):
 
     def _replier(self, number: int) -> Any:
         def reply(good: bool) -> None:  # noqa: FBT001  (an answer)
-            self._transport.write(ANSWER.pack(number, good))
+            if not self._transport.is_closing():  # else there is nobody to hear it
+                self._transport.write(ANSWER.pack(number, good))
 
         return reply
