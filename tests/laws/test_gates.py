@@ -440,6 +440,44 @@ def test_a_waiter_that_goes_away_leaves_nothing(kind: str, error: type[BaseExcep
             gate.settle(permit, None)
 
 
+@each_waiting
+@pytest.mark.parametrize("way", ["cancelled", "timed out", "loop closed"])
+def test_a_task_that_goes_away_leaves_nothing(kind: str, way: str) -> None:
+    """Cancelled in the queue: its place is free. Dropped with its loop: it is passed over."""
+    gc.freeze()  # what was there before need not be searched
+    made = []
+    for surface in sorted({*ASYNC_SURFACES} - {"block"}):
+        gate = WAITING[kind](RealClock())
+        permit, before = gate.admit(), books(gate)
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda *_: None)
+        task = loop.create_task(ASYNC_SURFACES[surface](gate, ends_async(SUCCESS))(None))
+        for _ in range(3):
+            loop.run_until_complete(asyncio.sleep(0))
+        with naming(surface):
+            assert not task.done()
+            if way == "cancelled":
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    loop.run_until_complete(task)
+            elif way == "timed out":
+                with pytest.raises(TimeoutError):
+                    loop.run_until_complete(asyncio.wait_for(task, 0))
+            made.append((surface, gate, permit, before))
+            loop.close()
+            del task
+    gc.collect()
+    gc.unfreeze()
+    for surface, gate, permit, before in made:
+        with naming(surface):
+            # Nobody tells a queue that a loop was closed; that shows when the turn has come.
+            assert books(gate) == before or (way == "loop closed" and gate.queued == 1)
+            gate.settle(permit, None)
+            if hasattr(gate, "in_flight"):
+                assert gate.call(lambda: 1) == 1
+                assert (gate.in_flight, gate.queued, gate.waiting) == (0, 0, False)
+
+
 # Law 8: what cannot be protected is refused at decoration
 
 
