@@ -258,10 +258,13 @@ class Bus:
         remove()
     """
 
+    wants: Callable[[type[Event]], object]
+    """Whether anybody listens to that type of event or one of its bases: true if so."""
+
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._taps: list[tuple[type[Event], Receiver]] = []
-        self._table: dict[type[Event], tuple[Receiver, ...]] = {}
+        self._forget()
 
     def tap(self, event_type: type[Event], receive: Receiver) -> Callable[[], None]:
         """Call `receive` at once, on the publisher's thread, for each event of that type.
@@ -282,14 +285,9 @@ class Bus:
 
         return remove
 
-    def wants(self, event_type: type[Event]) -> bool:
-        """Whether anybody listens to `event_type` or one of its bases."""
-        found = self._table.get(event_type)
-        return bool(self._receivers(event_type) if found is None else found)
-
     def publish(self, event: Event) -> None:
         """Hand `event` to everybody who wants its type."""
-        for receive in self._receivers(type(event)):
+        for receive in self._table[type(event)]:
             receive(event)
 
     def after_fork(self) -> None:
@@ -298,14 +296,24 @@ class Bus:
 
     def _forget(self) -> None:
         # A new table: whoever fills the old one meanwhile fills what nobody reads any more.
-        self._table = {}
+        self._table = _Table(self._receivers)
+        # The table's own look-up, because most rejections ask it and find nobody.
+        self.wants = self._table.__getitem__
 
     def _receivers(self, event_type: type[Event]) -> tuple[Receiver, ...]:
-        table = self._table
-        found = table.get(event_type)
-        if found is None:
-            with self._lock:
-                taps = tuple(self._taps)
-            found = tuple(receive for wanted, receive in taps if issubclass(event_type, wanted))
-            table[event_type] = found
+        with self._lock:
+            taps = tuple(self._taps)
+        return tuple(receive for wanted, receive in taps if issubclass(event_type, wanted))
+
+
+class _Table(dict[type[Event], tuple[Receiver, ...]]):
+    """Receivers by type of event; a type is looked up when it is first asked for."""
+
+    def __init__(self, find: Callable[[type[Event]], tuple[Receiver, ...]]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, event_type: type[Event]) -> tuple[Receiver, ...]:
+        """Find out, and keep it."""
+        found = self[event_type] = self._find(event_type)
         return found

@@ -17,6 +17,7 @@ from resilient.policies.bulkhead import bulkhead
 from resilient.policies.criticality import criticality as marked
 from resilient.policies.deadline import deadline as bounded
 from resilient.policies.fallback import fallback as answered
+from resilient.policies.limit_algorithms import aimd
 from resilient.policies.match import Catch, named, whole
 from resilient.policies.mode_gate import ModeSource, mode_gate
 from resilient.policies.pipeline import Pipeline, pipeline
@@ -56,6 +57,7 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
     limit: int | None = None,
     attempts: int = 3,
     on: Catch | Callable[[Any], bool] = PASSING,
+    ignore: Catch = (),
     budget: RetryBudget | None = None,
     attempt_timeout: Duration | None = None,
     key: Callable[..., Any] | None = None,
@@ -79,9 +81,11 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
     * `attempts`: calls in all, for what may be done twice; 1 for what may not.
     * `on`: what is retried: by default failures of the connection, and time-outs. Name your
       client's own errors, such as ``httpx.TransportError``.
+    * `ignore`: errors that say nothing about the dependency, such as "not found".
     * `budget`: a `retry_budget` that is shared with others; by default one of its own.
-    * `attempt_timeout`: seconds for one attempt; by default half of the deadline. A ``def`` is not
-      interrupted by it; it learns from `resilient.remaining()` how much time is left.
+    * `attempt_timeout`: seconds for one attempt; by default half of the deadline. Choose it so that
+      a usual answer takes less than a quarter of it. A ``def`` is not interrupted by it; it learns
+      from `resilient.remaining()` how much time is left.
     * `key`: a circuit for each key, as for `resilient.breaker`; for calls of which some keys may
       fail while others work.
     * `mode`: the mode that it reports to and obeys; by default the default one.
@@ -108,21 +112,34 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
         answered(*alternatives) if alternatives else None,
         bounded(total, clock=clock),
         None if rate is None else rate_limit(name, rate=rate, clock=clock),
-        _in_flight(name, limit, clock),
+        _in_flight(name, limit, once, ignore, clock),
         _repeated(on, attempts, budget, clock),
-        throttle(name, on=PASSING, clock=clock),
-        breaker(name, key=key, criticality=level, mode=mode, clock=clock, **_BREAKER),
+        throttle(name, window=5.0, ignore=ignore, clock=clock),
+        breaker(
+            name,
+            failure_threshold=10,
+            failure_rate=0.5,
+            minimum_calls=10,
+            window=max(10.0, 2 * once),
+            reset_timeout=5.0,
+            reset_jitter=0.1,
+            ignore=ignore,
+            key=key,
+            criticality=level,
+            mode=mode,
+            clock=clock,
+        ),
         _AttemptTimeout(once),
     ]
     return pipeline(*(layer for layer in layers if layer is not None))
 
 
-_BREAKER: dict[str, Any] = {"failure_rate": 0.5, "reset_timeout": 5.0, "reset_backoff": 2.0}
-
-
-def _in_flight(name: str, limit: int | None, clock: Clock | None) -> Policy:
+def _in_flight(
+    name: str, limit: int | None, once: float, ignore: Catch, clock: Clock | None
+) -> Policy:
     if limit is None:
-        return adaptive_limit(name, clock=clock)
+        slow = aimd(timeout=once / 2)
+        return adaptive_limit(name, algorithm=slow, ignore=ignore, clock=clock)
     return bulkhead(name, limit=whole("limit", limit), queue=limit, clock=clock)
 
 
@@ -134,5 +151,5 @@ def _repeated(
 ) -> Policy | None:
     if attempts == 1:
         return None
-    shared = retry_budget(clock=clock) if budget is None else budget
+    shared = retry_budget(0.1, min_per_second=1, clock=clock) if budget is None else budget
     return retry(on=on, attempts=attempts, budget=shared, clock=clock)

@@ -207,6 +207,13 @@ def rules(*policies: Protector) -> list[str]:
 TRIES = retry(on=OSError)
 OTHERWISE = fallback(0)
 PLAIN = breaker("plain")
+SHEDS = resilient.throttle("sheds")
+FINDS = resilient.adaptive_limit("finds")
+PLACES = resilient.bulkhead("places", limit=3)
+RATES = resilient.rate_limit("rates", rate=5)
+MODES = resilient.mode_gate("modes")
+MARKS = resilient.criticality("low")
+HEDGES = resilient.hedge(delay=1, idempotent=True)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +242,26 @@ PLAIN = breaker("plain")
         ([timeout(2), PLAIN, timeout(1)], []),
         ([PLAIN, timeout(2)], []),
         ([OTHERWISE, deadline(5), TRIES, PLAIN, timeout(1)], []),
+        ([SHEDS, TRIES], ["retry-inside-throttle"]),
+        ([TRIES, SHEDS, timeout(1)], []),
+        ([timeout(1), SHEDS], ["timeout-around-throttle"]),
+        ([FINDS, TRIES], []),
+        ([TRIES, FINDS], []),
+        ([timeout(1), FINDS], ["timeout-around-limit"]),
+        ([timeout(1), FINDS, timeout(1)], []),
+        ([PLACES, TRIES], []),
+        ([TRIES, PLACES], []),
+        ([timeout(1), PLACES], []),
+        ([HEDGES, TRIES], ["retry-inside-hedge"]),
+        ([TRIES, HEDGES], []),
+        ([timeout(1), HEDGES], ["hedge-later-than-timeout"]),
+        ([timeout(1.1), HEDGES], []),
+        ([HEDGES, timeout(1)], []),
+        ([timeout(1), resilient.hedge(quantile=0.9, idempotent=True)], []),
+        *(([gate, MARKS], ["mark-inside-gate"]) for gate in (SHEDS, FINDS, PLACES, RATES, MODES)),
+        ([MARKS, RATES, MODES, TRIES, PLACES, SHEDS, PLAIN, timeout(1)], []),
+        ([MARKS, PLAIN], []),
+        ([PLAIN, MARKS], []),
         (
             [TRIES, OTHERWISE, PLAIN, TRIES, breaker("b", failure_rate=0.2)],
             [
@@ -262,6 +289,10 @@ def test_lint_names_orders_that_do_harm(policies: list[Any], found: list[str]) -
         [breaker("b", window=3), timeout(2)],
         [breaker("b", failure_rate=0.1)],
         [timeout(2), PLAIN],
+        [SHEDS, TRIES],
+        [HEDGES, TRIES],
+        [timeout(1), HEDGES],
+        [MODES, MARKS],
     ],
 )
 def test_strict_raises_what_lint_finds(policies: list[Any]) -> None:

@@ -80,8 +80,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     `gauge` belongs to the metered gate at `place`; if it depends on the call, `find` finds it.
     `slots` belong to the gate at `slot_place`. A segment with a `swift` gate, at `place`, has no
     other. `final` says that nobody in this segment repeats or answers a rejection of the metered
-    gate. `clock` measures the calls, `None` if nobody needs that. `marked` says that a retry needs
-    to know the serial number when the call began.
+    gate. `clock` measures the calls, `None` if nobody needs that.
     """
 
     target: Target
@@ -93,7 +92,6 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     final: bool
     clock: Clock | None
     straight: bool
-    marked: bool
     slots: Slots | None = None
     slot_place: int = 0
     swift: SwiftGate | None = None

@@ -280,7 +280,6 @@ def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, targe
         place=start + (meter or lone or 0),
         final=meter is not None and not any(outer.repeats for outer in policies[:meter]),
         clock=clocks[0] if clocks else None,
-        marked=any(policy.marks for policy in policies),
         straight=all(policy.straight for policy in policies)
         and len(set(map(id, clocks))) <= 1
         and (lone is None or policies[lone].swift),

@@ -34,6 +34,8 @@ from resilient.policies.window import Counts, Window
 __all__ = ["Circuit", "Failure", "Owner", "Permit", "Saved", "Transition"]
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+_FOREVER = math.inf
+_IS_OPEN = "the circuit is open"
 _COUNTING = (CLOSED, CircuitState.METRICS_ONLY)
 
 
@@ -56,6 +58,7 @@ class Failure(NamedTuple):
 class Owner(Protocol):
     """What the circuits of one breaker share."""
 
+    name: str
     rules: Rules
     clock: Clock
     lock: threading.RLock
@@ -130,17 +133,17 @@ class Circuit:
 
     # Admission
 
-    def refused(self, left: float, reason: str | None = None) -> CircuitOpenError:
+    def refused(self, left: float, reason: str = _IS_OPEN) -> CircuitOpenError:
         """Count a rejection that holds for `left` more seconds, and make its error."""
         if FREE_THREADED:
             with self.owner.lock:
                 self.rejected += 1
         else:
             self.rejected += 1
-        name = self.owner.rules.name
-        after = None if left == math.inf else left
-        if reason is None:
-            reason = "the circuit is forced open" if after is None else "the circuit is open"
+        after: float | None = left
+        if left == _FOREVER:
+            after, reason = None, "the circuit is forced open" if reason is _IS_OPEN else reason
+        name = self.owner.name
         if hub.bus.wants(CallRejected):
             hub.bus.publish(CallRejected(name=name, reason=reason, retry_after=after))
         opened_by = self.opened_by
@@ -168,13 +171,13 @@ class Circuit:
             return admitted
         return self.refused(*admitted)
 
-    def _admit(self, now: float) -> Permit | tuple[float, str | None]:
+    def _admit(self, now: float) -> Permit | tuple[float, str]:
         """A permit, or for how long and why there is none."""
         if self.state in _COUNTING:
             return Permit(self, self.window, now)
         if self.trials is None:
             # Opened, forced open or disabled between the first look and the lock.
-            return (self.barred - now, None) if self.barred > now else Permit(self, None, now)
+            return (self.barred - now, _IS_OPEN) if self.barred > now else Permit(self, None, now)
         permit = Permit(self, self.trials, now)
         wait = self.trials.admit(permit, now)
         if wait is None:

@@ -7,15 +7,32 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from resilient.core.policy import Policy
+from resilient.policies.adaptive_limit import AdaptiveLimit
+from resilient.policies.bulkhead import Bulkhead
 from resilient.policies.circuit_breaker import CircuitBreaker
+from resilient.policies.criticality import Marked
 from resilient.policies.deadline import Deadline
 from resilient.policies.fallback import Fallback
+from resilient.policies.hedge import Hedge
+from resilient.policies.mode_gate import ModeGate
+from resilient.policies.rate_limiter import RateLimit
 from resilient.policies.retry import Retry
+from resilient.policies.throttle import Throttle
 from resilient.policies.timeout import Timeout
 
 __all__ = ["Finding", "findings"]
 
 _LOW_RATE = 0.5
+_JUDGES = (CircuitBreaker, Throttle, AdaptiveLimit)
+_ASKS_FOR_MARKS = (AdaptiveLimit, Bulkhead, ModeGate, RateLimit, Throttle)
+_KINDS: dict[type[Policy], str] = {
+    CircuitBreaker: "breaker",
+    Throttle: "throttle",
+    AdaptiveLimit: "limit",
+    Bulkhead: "bulkhead",
+    ModeGate: "mode gate",
+    RateLimit: "rate limit",
+}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -47,25 +64,57 @@ def _alone(policy: Policy) -> Iterator[Finding]:
 
 
 def _pair(outer: Policy, inner: Policy) -> Iterator[Finding]:
-    if isinstance(outer, CircuitBreaker) and isinstance(inner, Retry):
-        yield Finding(
-            "retry-inside-breaker",
-            f"breaker {outer.name!r} sees one outcome for all attempts of the retry inside it, "
-            "so it opens late. Put the retry outside",
-        )
+    if isinstance(inner, Retry):
+        yield from _around_retry(outer)
     if isinstance(outer, Retry) and isinstance(inner, Fallback):
         yield Finding(
             "fallback-inside-retry",
             "the fallback inside the retry answers first, so nothing is ever retried. Put the "
             "fallback outside",
         )
-    if isinstance(outer, Deadline) and isinstance(inner, Timeout) and inner.seconds > outer.seconds:
+    if isinstance(inner, Marked) and isinstance(outer, _ASKS_FOR_MARKS):
+        yield Finding(
+            "mark-inside-gate",
+            f"the {_kind(outer)} {outer.name!r} asks how much a call matters before the mark "
+            "inside it says so. Put the mark outside",
+        )
+    if isinstance(inner, Timeout):
+        yield from _around_timeout(outer, inner)
+    if isinstance(outer, Timeout) and isinstance(inner, Hedge):
+        delay = inner.delay
+        if delay is not None and delay >= outer.seconds:
+            yield Finding(
+                "hedge-later-than-timeout",
+                f"the hedge begins a second attempt after {delay:g} s, but all of it may take only "
+                f"{outer.seconds:g} s: it never does. Make the delay shorter",
+            )
+
+
+def _around_retry(outer: Policy) -> Iterator[Finding]:
+    if isinstance(outer, CircuitBreaker | Throttle):
+        kind = _kind(outer)
+        late = "opens" if kind == "breaker" else "sheds"
+        yield Finding(
+            f"retry-inside-{kind}",
+            f"{kind} {outer.name!r} sees one outcome for all attempts of the retry inside it, "
+            f"so it {late} late. Put the retry outside",
+        )
+    if isinstance(outer, Hedge):
+        yield Finding(
+            "retry-inside-hedge",
+            "each attempt of the hedge retries by itself, so the attempts multiply. Put the retry "
+            "outside",
+        )
+
+
+def _around_timeout(outer: Policy, inner: Timeout) -> Iterator[Finding]:
+    if isinstance(outer, Deadline) and inner.seconds > outer.seconds:
         yield Finding(
             "timeout-longer-than-deadline",
             f"one attempt may take {inner.seconds:g} s, but all of it only {outer.seconds:g} s: "
             "the timeout never fires. Make it shorter",
         )
-    if isinstance(outer, CircuitBreaker) and isinstance(inner, Timeout):
+    if isinstance(outer, CircuitBreaker):
         window = outer.rules.window_seconds
         if window is not None and window < 2 * inner.seconds:
             yield Finding(
@@ -78,13 +127,18 @@ def _pair(outer: Policy, inner: Policy) -> Iterator[Finding]:
 
 def _unseen_timeouts(policies: Sequence[Policy]) -> Iterator[Finding]:
     for index, policy in enumerate(policies):
-        if not isinstance(policy, CircuitBreaker):
+        if not isinstance(policy, _JUDGES):
             continue
         outside = any(isinstance(each, Timeout) for each in policies[:index])
         inside = any(isinstance(each, Timeout) for each in policies[index + 1 :])
         if outside and not inside:
+            kind = _kind(policy)
             yield Finding(
-                "timeout-around-breaker",
-                f"a timeout around breaker {policy.name!r} reaches it as a cancellation and counts "
-                "as nothing: a dependency that hangs never opens it. Put the timeout inside",
+                f"timeout-around-{kind}",
+                f"a timeout around {kind} {policy.name!r} reaches it as a cancellation and counts "
+                "as nothing: it never learns of a dependency that hangs. Put the timeout inside",
             )
+
+
+def _kind(policy: Policy) -> str:
+    return next(word for kind, word in _KINDS.items() if isinstance(policy, kind))
