@@ -29,7 +29,7 @@ CASES: list[dict[str, Any]] = [
     {"fallback": (resilient.stale(), 0), "rate": 100, "limit": 5},
     {"deadline": 0.5, "attempts": 1},
     {"deadline": 10, "attempt_timeout": 10, "on": OSError},
-    {"key": lambda order: order},
+    {"key": lambda order: order, "throttled": True},
 ]
 
 
@@ -41,7 +41,7 @@ def test_its_defaults_and_choices_do_no_harm(settings: dict[str, Any]) -> None:
 
 def test_the_order() -> None:
     """Outermost first, as documented; what was not asked for is not there."""
-    full = protect("db", criticality="low", fallback=0, rate=9, attempts=2)
+    full = protect("db", criticality="low", fallback=0, rate=9, attempts=2, throttled=True)
     assert [type(layer).__name__.strip("_") for layer in full.layers()] == [
         "Marked",
         "ModeGate",
@@ -59,7 +59,6 @@ def test_the_order() -> None:
         "ModeGate",
         "Deadline",
         "Bulkhead",
-        "Throttle",
         "CircuitBreaker",
         "AttemptTimeout",
     ]
