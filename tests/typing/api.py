@@ -51,6 +51,37 @@ async def stacked(order: int, *, note: str = "") -> str:
     return f"{order} {note}"
 
 
+@resilient.protect("search", fallback=resilient.stale(), criticality="high")
+@resilient.hedge(delay=0.05, idempotent=True, budget=resilient.retry_budget())
+@resilient.rate_limit("search", rate=10)
+@resilient.throttle("search")
+@resilient.adaptive_limit("search", algorithm="aimd")
+async def loaded(words: str) -> list[str]:
+    """Something with the policies for overload."""
+    return words.split()
+
+
+places = resilient.bulkhead("reports", limit=4, queue=8, max_wait=timedelta(seconds=2))
+
+
+@resilient.criticality("low")
+@resilient.mode_gate("reports")
+@places
+def report(number: int) -> bytes:
+    """A function that may be shed."""
+    return bytes(number)
+
+
+def _primary(key: str) -> int:
+    return len(key)
+
+
+async def _primary_async(key: str) -> int:
+    return len(key)
+
+
+spread = resilient.failover(_primary, _primary, name="pool", spread=True)
+spread_async = resilient.failover(_primary_async, _primary_async)
 joined = pipeline(retry(on=(ConnectionError, CallTimeoutError)), payments, deadline(2.0))
 
 
@@ -87,6 +118,23 @@ async def signatures_stay() -> None:
     await stacked(order="1")  # type: ignore[arg-type]  # an order is a number
     Shop().charge("1")  # type: ignore[arg-type]  # an order is a number
     del takes
+
+
+async def overload_keeps_signatures() -> None:
+    """The policies for overload keep parameters and results too."""
+    assert_type(await loaded("a b"), list[str])
+    assert_type(report(3), bytes)
+    assert_type(places.in_flight, int)
+    assert_type(spread("key"), int)
+    assert_type(await spread_async("key"), int)
+    assert_type(resilient.importance(), resilient.Criticality)
+    await loaded(3)  # type: ignore[arg-type]  # words are a string
+    report("3")  # type: ignore[arg-type]  # a number
+    spread(3)  # type: ignore[arg-type]  # a key is a string
+    with places:
+        pass
+    async with places:
+        pass
 
 
 async def calls_keep_their_types() -> None:
@@ -130,6 +178,9 @@ def settings() -> None:
     """Names and kinds of settings are checked where they are written."""
     retry(attempts=3)  # type: ignore[call-arg]  # what to retry must be said
     breaker("db", failure_treshold=3)  # type: ignore[call-arg]  # a slip of the pen
+    resilient.bulkhead("db")  # type: ignore[call-arg]  # a limit is what it is
+    resilient.bulkhead("db", limit=2, order="random")  # type: ignore[arg-type]  # fifo or lifo
+    resilient.adaptive_limit("db", algorithm="best")  # type: ignore[arg-type]  # one of three
     breaker("db", reset_timeout="1m")  # type: ignore[arg-type]  # seconds or a timedelta
 
 
