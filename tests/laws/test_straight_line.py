@@ -265,7 +265,7 @@ class World:
         if way == SWITCHED_OFF:
             for policy in self.policies:
                 policy.straight = False
-                policy.limiter = policy.observes = False
+                policy.wraps = policy.observes = False
 
     def decorated(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """`fn` under the policies."""
@@ -390,7 +390,7 @@ def limited(names: list[str], way: str, script: list[Step]) -> list[object]:
     world = World(names, way, clock)
     limit = timeout(0.75)
     if way == SWITCHED_OFF:
-        limit.straight = limit.limiter = False
+        limit.straight = limit.wraps = False
     world.policies.append(limit)
 
     async def dependency(token: object) -> str:

@@ -143,8 +143,8 @@ class Policy(Protector):
     """Whether plain success needs nothing from this policy beyond what follows."""
     repeats = False
     """Whether it may answer or ask again, so that a rejection further in is not the end."""
-    limiter = False
-    """Whether it bounds the time of what is inside; then `wrap` gives its straight line."""
+    wraps = False
+    """Whether it gives a straight line of its own, around that of what is inside: see `wrap`."""
     observes = False
     """Whether it wants to see every good answer of what is inside; then `observe` does."""
     gate = False
@@ -165,7 +165,7 @@ class Policy(Protector):
         """The policy's decisions around `inner`; `place` is its position in the pipeline."""
 
     def wrap(self, line: Line, guard: Guarded) -> Line:
-        """For a limiter of time: `line` with the limit around it."""
+        """For a policy that `wraps`: its straight line, around `line`, which is what is inside."""
         del guard
         return line
 

@@ -2,8 +2,9 @@
 
 The policies' flows are woven into one step, outermost first. Beside it, the straight line is
 compiled: what a call costs when nothing goes wrong. A straight line covers a *segment*, which has
-at most one gate, or a metered one and one with slots; a limiter of time, or another gate, starts
-another segment inside it. To an outer segment, the inner one is a function that returns or raises.
+at most one gate, or a metered one and one with slots; another gate, or a policy that `wraps`,
+starts another segment inside it. To an outer segment, the inner one is a function that returns or
+raises.
 """
 
 from __future__ import annotations
@@ -210,21 +211,21 @@ def _compile(made: Guard, policies: Sequence[Policy], start: int = 0) -> tuple[L
         step = weave(here, start=start)
         return _line(made, here, start, step, made), step
     if not here:
-        return _limited(made, rest, start)
+        return _wrapped(made, rest, start)
     line, inner = _compile(made, rest, start + end)
     step = weave(here, inner, start)
     return _line(made, here, start, step, Target(line)), step
 
 
-def _limited(made: Guard, policies: Sequence[Policy], start: int) -> tuple[Line, Step]:
-    """Compile a limiter of time and what is inside it."""
-    limiter, rest = policies[0], policies[1:]
+def _wrapped(made: Guard, policies: Sequence[Policy], start: int) -> tuple[Line, Step]:
+    """Compile a policy with a straight line of its own, and what is inside it."""
+    outer, rest = policies[0], policies[1:]
     line, inner = _compile(made, rest, start + 1) if rest else (_innermost(made), _invoke)
-    return limiter.wrap(line, made), weave([limiter], inner, start)
+    return outer.wrap(line, made), weave([outer], inner, start)
 
 
 def _innermost(made: Guard) -> Line:
-    """What a limiter around nothing else calls."""
+    """What a policy that `wraps` nothing else calls."""
     if made.is_async:
         return made.invoke
 
@@ -237,10 +238,10 @@ def _innermost(made: Guard) -> Line:
 
 
 def _segment_end(policies: Sequence[Policy]) -> int:
-    """Where the first segment ends: before a limiter of time, or a gate that does not fit in."""
+    """Where the first segment ends: before one that `wraps`, or a gate that does not fit in."""
     gates: list[Policy] = []
     for index, policy in enumerate(policies):
-        if policy.limiter or (policy.gate and not _fits(policy, gates, policies[:index])):
+        if policy.wraps or (policy.gate and not _fits(policy, gates, policies[:index])):
             return index
         if policy.gate:
             gates.append(policy)

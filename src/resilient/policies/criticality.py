@@ -19,7 +19,7 @@ __all__ = ["Marked", "criticality"]
 class Marked(Policy):
     """Marks the calls inside it. Made by `resilient.criticality`."""
 
-    limiter = True
+    wraps = True
 
     def __init__(self, level: Criticality, *, only_unmarked: bool = False) -> None:
         self.level = level

@@ -23,7 +23,7 @@ _NAME = "deadline"
 class Deadline(Policy):
     """A decorator and a context manager. Made by `resilient.deadline`."""
 
-    limiter = True
+    wraps = True
 
     def __init__(self, limit: float, clock: Clock) -> None:
         self.seconds = limit

@@ -65,8 +65,7 @@ class FailoverLayer(Policy):
     """Asks the targets of a pool until one answers. Made by `resilient.failover`."""
 
     repeats = True
-    limiter = True
-    """It limits no time: it is what gives a policy its own straight line, see `wrap`."""
+    wraps = True
 
     def __init__(  # noqa: PLR0913  (what `failover` has checked)
         self,

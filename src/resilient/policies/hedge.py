@@ -69,7 +69,7 @@ class HedgeMetrics(msgspec.Struct, frozen=True, kw_only=True):
 class Hedge(Policy):
     """Starts another attempt when the first takes long. Made by `resilient.hedge`."""
 
-    limiter = True
+    wraps = True
 
     def __init__(  # noqa: PLR0913  (settings, filled in one place)
         self,

@@ -34,7 +34,7 @@ class Timeout(Policy):
     `seconds` is the limit, the longest one if it is learned.
     """
 
-    limiter = True
+    wraps = True
 
     def __init__(
         self, limit: float, *, thread: bool = False, observed: Observed[float] | None = None
