@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .arms import Arm
 from .catalogue import ARMS, arms
-from .keeping import Kept, Place, block, compared, kept_results, machine, page, save
+from .keeping import Kept, Place, block, compared, kept_results, load, machine, page, save
 from .record import Record
 from .report import as_text, comparison, picture, table, verdicts
 from .runs import Run, run_all
@@ -52,6 +52,7 @@ def parser(about: str, defaults: Defaults) -> argparse.ArgumentParser:
     add("--jobs", type=int, default=defaults.jobs, help=f"runs at a time ({defaults.jobs})")
     add("--quick", action="store_true", help="80 %% load, one seed, 45 s after the trigger")
     add("--write", action="store_true", help="write the results, the pictures and README.md")
+    add("--add", action="store_true", help="with --write: keep other arms, loads and seeds")
     if defaults.twin is not None:
         add("--compare", action="store_true", help="run the simulation at the same settings too")
     return options
@@ -86,7 +87,9 @@ def main(about: str, defaults: Defaults, arguments: list[str] | None = None) -> 
         print(f"\n{TRIGGERS[trigger].title}: {settings(tried)}\n")
         print(as_text(table(trigger, runs)), *verdicts(trigger, runs), sep="\n")
         if given.write:
-            _write(_place(defaults.name), trigger, tried, runs)
+            place = _place(defaults.name)
+            kept = _others(place, trigger, runs) if given.add else []
+            _write(place, trigger, tried, [*kept, *runs])
         if defaults.twin is not None and given.compare:
             twins = run_all(defaults.twin, chosen, tried, given.jobs)
             print("", as_text(comparison(trigger, runs, twins)), sep="\n")
@@ -109,13 +112,21 @@ def _place(name: str) -> Place:
     return Place(name, _HERE / "results", _HERE.parent / "docs" / "pictures", _HERE / "README.md")
 
 
+def _others(place: Place, trigger: str, runs: Sequence[Run]) -> list[Run]:
+    """What is kept already, of arms, loads and seeds that were not run anew."""
+    path = place.result(trigger)
+    anew = {(run.arm, run.load, run.seed) for run in runs}
+    held = load(path).runs if path.exists() else []
+    return [run for run in held if (run.arm, run.load, run.seed) not in anew]
+
+
 def _write(place: Place, trigger: str, tried: Sequence[Scenario], runs: Sequence[Run]) -> None:
     about = machine() | {"settings": settings(tried)}
     save(place.result(trigger), Kept(trigger, about, list(runs)))
     place.pictures.mkdir(parents=True, exist_ok=True)
-    for load in sorted({run.load for run in runs}):
-        drawn = picture(trigger, load, runs, settings(tried))
-        place.picture(trigger, load).write_text(drawn, encoding="utf-8")
+    for share in sorted({run.load for run in runs}):
+        drawn = picture(trigger, share, runs, settings(tried))
+        place.picture(trigger, share).write_text(drawn, encoding="utf-8")
     _write_page(place, place.name, block(place, kept_results(place)))
 
 
