@@ -87,7 +87,7 @@ def main(about: str, defaults: Defaults, arguments: list[str] | None = None) -> 
         print(f"\n{TRIGGERS[trigger].title}: {settings(tried)}\n")
         print(as_text(table(trigger, runs)), *verdicts(trigger, runs), sep="\n")
         if given.write:
-            place = _place(defaults.name)
+            place = _place(defaults.name, given.clients)
             kept = _others(place, trigger, runs) if given.add else []
             _write(place, trigger, tried, [*kept, *runs])
         if defaults.twin is not None and given.compare:
@@ -108,7 +108,9 @@ def settings(tried: Sequence[Scenario]) -> str:
     )
 
 
-def _place(name: str) -> Place:
+def _place(name: str, clients: int = 10) -> Place:
+    """Other numbers of clients have tables and pictures of their own."""
+    name = name if clients == 10 else f"{name}-{clients}"  # noqa: PLR2004  (the usual number)
     return Place(name, _HERE / "results", _HERE.parent / "docs" / "pictures", _HERE / "README.md")
 
 
