@@ -317,6 +317,8 @@ def test_shares_of_its_own() -> None:
     """What is named is replaced, what is not keeps its default."""
     gate, _ = make(partitions={"high": 1, Criticality.LOW: 0.1})
     assert [gate.bound(level) for level in LEVELS] == [20, 20, 15, 2]
+    gate, _ = make(partitions={"low": 1e-12})
+    assert gate.bound("low") == 1
     gate, _ = make(initial=100, partitions={"medium": 0.29, "low": 0.07})
     assert [gate.bound(level) for level in LEVELS] == [100, 90, 29, 7]
 
@@ -515,7 +517,8 @@ def test_an_interpreter_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     free = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "free_threaded", free)
     spec.loader.exec_module(free)
-    gate = free.adaptive_limit("law", algorithm="aimd", initial=4, max=4)
+    monkeypatch.setattr("resilient.policies.adaptive.AdaptiveLimit", free.AdaptiveLimit)
+    gate: Any = adaptive_limit("law", algorithm="aimd", initial=4, max=4)
     taken = []
 
     class Lock:

@@ -398,6 +398,7 @@ def test_while_the_library_is_inactive_calls_earn_nothing() -> None:
         budget.calls += 100
         made = retry_budget(1, 0, clock=clock)
         made.calls += 100
+        assert (budget.remaining, made.remaining) == (5, 0)  # and looking counts nothing either
     finally:
         resilient.set_active(True)
     budget.calls += 2

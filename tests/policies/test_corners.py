@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import tenacity
 
 import resilient
 from resilient import (
@@ -274,6 +275,34 @@ def test_a_call_that_fails_after_the_switch_counts_as_nothing(trial: bool) -> No
             assert gate.metrics.calls == 0
             assert gate.metrics.last_error is None
             assert gate.call(abs, -1) == 1
+
+
+@pytest.mark.parametrize("inner", [[], ["timeout"], ["limit"]], ids=str)
+def test_a_retry_that_asks_for_the_time_obeys_the_switch(inner: list[str]) -> None:
+    """It is asked when the call began, which is no permit that it would have to settle."""
+    clock = ManualClock()
+    policies: dict[str, Protector] = {
+        "timeout": timeout(5, thread=True),
+        "limit": resilient.bulkhead("reports", limit=1, clock=clock),
+    }
+    stop = tenacity.stop_after_delay(10)
+    timed = retry(on=BrokenError, stop=stop, wait=0, attempts=3, clock=clock)
+    calls: list[int] = []
+
+    def fails() -> None:
+        calls.append(1)
+        raise BrokenError
+
+    guarded = pipeline(timed, *(policies[name] for name in inner))(fails)
+    for active, attempts in ((False, 1), (True, 3), (False, 1)):
+        calls.clear()
+        resilient.set_active(active)
+        try:
+            with pytest.raises(BrokenError):
+                guarded()
+        finally:
+            resilient.set_active(True)
+        assert len(calls) == attempts
 
 
 def test_a_policy_made_while_the_switch_is_thrown_follows_it() -> None:

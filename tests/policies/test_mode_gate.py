@@ -77,6 +77,22 @@ def test_who_passes_in_which_mode(settings: dict[str, Any], current: Mode, passi
         assert [level for level in LEVELS if passes(gate, level)] == LEVELS[:passing]
 
 
+def test_while_the_library_is_inactive_everybody_passes() -> None:
+    """`set_active(False)`: a function, a call and a block, and nothing is counted."""
+    gate, _, _ = gate_in(Mode.EMERGENCY)
+    resilient.set_active(False)
+    try:
+        for level in LEVELS:
+            assert passes(gate, level)
+            with criticality(level), gate:
+                pass
+            with criticality(level), gate.permit():
+                pass
+    finally:
+        resilient.set_active(True)
+    assert gate.rejected == 0
+
+
 def test_the_refusal_says_why() -> None:
     """The error names the mode; an event is published; the refusal is counted."""
     gate, mode, _ = gate_in(Mode.DEGRADED)

@@ -33,6 +33,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MARKER = "__resilient_guard__"
+_NOWHERE = -1
+"""The place of a segment's gate if it has none: a policy there would be taken for one with a permit
+to settle, which it must do even while the library is switched off."""
 
 
 class Guard(Target):
@@ -264,6 +267,7 @@ def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, targe
         (place for place, gate in places.items() if meter is not None and gate.slots()), None
     )
     lone = next((place for place, gate in places.items() if meter is None), None)
+    held = lone if meter is None else meter
     clocks = [
         policy.clock
         for policy in policies
@@ -278,7 +282,7 @@ def _line(made: Guard, policies: Sequence[Policy], start: int, step: Step, targe
         step=step,
         gauge=FreeGauge() if meter is None else policies[meter].gauge(),
         find=policies[meter or 0].find,
-        place=start + (meter or lone or 0),
+        place=_NOWHERE if held is None else start + held,
         final=meter is not None and not any(outer.repeats for outer in policies[:meter]),
         clock=clocks[0] if clocks else None,
         straight=all(policy.straight for policy in policies)

@@ -84,7 +84,8 @@ class RetryBudget:
         calls = self.calls
         self._earned.roll(now)
         self._spent.roll(now)
-        self._earned.spread(calls - self._seen, self._looked, now)
+        if self._active:
+            self._earned.spread(calls - self._seen, self._looked, now)
         self._seen, self._looked = calls, max(now, self._looked)
         earned = self.ratio * self._earned.total() + self.min_per_second * self.window
         return earned - self._spent.total() + _ROUNDING
@@ -129,13 +130,8 @@ class RetryBudget:
         """Count the calls that are made from now on, or do not."""
         now = self.clock.monotonic()
         with self._lock:
-            if active == self._active:
-                return
+            self._left(now)  # what has been so far, by the rule so far
             self._active = active
-            if active:
-                self._seen, self._looked = self.calls, now
-            else:
-                self._left(now)
 
     def after_fork(self) -> None:
         """A fresh lock."""

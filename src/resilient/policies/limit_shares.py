@@ -40,8 +40,8 @@ class Room:
         self.resize(limit)
 
     def resize(self, limit: int) -> None:
-        """Follow the limit. Of 1 or more it is 1 at least, so something is always admitted."""
-        self.bound = math.ceil(self.share * limit - _ROUNDING)
+        """Follow the limit. It is 1 at least, so something is always admitted."""
+        self.bound = max(1, math.ceil(self.share * limit - _ROUNDING))
 
     def used(self) -> float:
         """The part of the bound that was used: a level that fills its own has filled the limit."""
