@@ -7,11 +7,11 @@ from typing import Literal
 from resilient.clock import Clock, Duration, chosen
 from resilient.errors import ConfigError
 from resilient.policies.adaptive_limit import AdaptiveLimit
+from resilient.policies.keeper import queueing
 from resilient.policies.limit_algorithms import AIMD, AIMDSettings, Gradient, LimitMaker, Vegas
 from resilient.policies.limit_shares import Shares, read_shares
 from resilient.policies.match import Catch, matcher, named, whole
 from resilient.policies.ranks import Order
-from resilient.policies.waiting_room import queueing
 
 __all__ = ["adaptive_limit"]
 

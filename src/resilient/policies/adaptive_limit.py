@@ -14,11 +14,11 @@ from resilient.core.outcome import Outcome
 from resilient.core.ports import Criticality
 from resilient.errors import CallTimeoutError, ConfigError, Rejected, ThrottledError
 from resilient.events import CallRejected, LimitChanged
+from resilient.policies.keeper import Queueing
 from resilient.policies.limit_algorithms import AIMD, LimitMaker
 from resilient.policies.limit_rounds import PLENTY, Permit, Rounds
 from resilient.policies.limit_shares import Room, highest
 from resilient.policies.match import Matcher, positive
-from resilient.policies.ranks import Order
 from resilient.policies.rules import FREE_THREADED
 from resilient.policies.waiting_room import WaitingRoom
 
@@ -62,7 +62,7 @@ class AdaptiveLimit(Gate):
         on: Matcher,
         ignore: Matcher,
         clock: Clock,
-        queue: tuple[int, Order, float | None],
+        queue: Queueing,
     ) -> None:
         self.name = name
         self.clock = clock

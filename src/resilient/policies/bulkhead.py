@@ -14,9 +14,10 @@ from resilient.core.ports import Criticality
 from resilient.core.waiting import Waiting
 from resilient.errors import BulkheadFullError, Rejected
 from resilient.events import CallRejected
+from resilient.policies.keeper import Queueing, queueing
 from resilient.policies.match import named, whole
 from resilient.policies.ranks import Order
-from resilient.policies.waiting_room import WaitingRoom, queueing
+from resilient.policies.waiting_room import WaitingRoom
 
 __all__ = ["Bulkhead", "bulkhead"]
 
@@ -55,9 +56,7 @@ class Bulkhead(Gate):
     # A permit is the list that its place was taken from. Taking and giving back are a `pop` and an
     # `append`, which are atomic; only who waits needs a lock (see `WaitingRoom`).
 
-    def __init__(
-        self, name: str, limit: int, queue: tuple[int, Order, float | None], clock: Clock
-    ) -> None:
+    def __init__(self, name: str, limit: int, queue: Queueing, clock: Clock) -> None:
         self.name = name
         self.limit = limit
         self.clock = clock
