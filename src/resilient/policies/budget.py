@@ -38,7 +38,7 @@ class RetryBudget:
         self.window = window
         self.clock = clock
         self._active = True
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a finaliser may come back
         self._seen = 0
         self._looked = -math.inf
         self.reset()
@@ -135,7 +135,7 @@ class RetryBudget:
 
     def after_fork(self) -> None:
         """A fresh lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         """What it is, in words."""

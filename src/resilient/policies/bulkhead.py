@@ -67,7 +67,7 @@ class Bulkhead(Gate):
         hub.register(self)
 
     def _begin(self) -> None:
-        self._counting = threading.Lock()
+        self._counting = threading.RLock()  # reentrant: a finaliser may come back
         self._places: list[None] = [None] * self.limit
         self.waiting = False
         self.free: Places = self._places if hub.active else _OPEN

@@ -89,7 +89,7 @@ class Hedge(Policy):
         self._dispose = dispose
         self._deposits = None if budget is None else Deposits(cast("RetryBudget", budget))
         self._runs = Lines(self._run)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a finaliser may come back
         self._counts = dict.fromkeys(HedgeMetrics.__struct_fields__, 0)
         hub.register(self)
 
@@ -162,7 +162,7 @@ class Hedge(Policy):
 
     def after_fork(self) -> None:
         """A fresh lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _count(self, kind: str) -> None:
         with self._lock:

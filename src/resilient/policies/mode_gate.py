@@ -64,7 +64,7 @@ class ModeGate(Gate):
         self._probe_every = probe_every
         self._probed: float | None = None
         self._calm: object = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a finaliser may come back
         hub.register(self)
 
     def at_once(self, /, *args: Any, **kwargs: Any) -> object | None:
@@ -128,7 +128,7 @@ class ModeGate(Gate):
     def after_fork(self) -> None:
         """A fresh lock."""
         super().after_fork()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _probes(self) -> bool:
         """Whether this call passes so that the dependency is still seen."""

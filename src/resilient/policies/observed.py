@@ -93,7 +93,7 @@ class Observed(Generic[T]):
         self._rule = rule
         self.fresh: deque[float] = deque(maxlen=_FRESH)
         self.latest = self.due = -math.inf
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a finaliser may come back
         self.reset()
         hub.register(self)
 
@@ -164,7 +164,7 @@ class Observed(Generic[T]):
 
     def after_fork(self) -> None:
         """A fresh lock. What was learned stays true."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def line_async(self, line: Line, limited: Callable[[T], Line]) -> Line:
         """`line` within the limit of now; `limited` makes the line of one limit."""

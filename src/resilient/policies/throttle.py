@@ -40,7 +40,7 @@ class Throttle(Gate):
         self.throttled = 0
         self._judge = judge
         self._active = True
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a finaliser may come back
         self._calm: Evidence | None = None  # the evidence, while there is nothing against it
         self._evidence = Evidence(rules.window, clock.monotonic())
         self.reset()
@@ -198,7 +198,7 @@ class Throttle(Gate):
     def after_fork(self) -> None:
         """A fresh lock; what the parent had begun is none of the child's calls."""
         super().after_fork()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.restore(self.snapshot())
 
 
