@@ -150,6 +150,21 @@ def test_a_limit_that_grows_lets_in_who_waits() -> None:
     assert (gate.in_flight, gate.queued) == (0, 0)
 
 
+def test_a_limit_that_is_restored_lets_in_who_waits() -> None:
+    """A greater limit makes places at once, not only when the next call ends."""
+    gate = adaptive_limit("db", algorithm="aimd", initial=1, queue=3, clock=ManualClock())
+    held = gate.admit()
+    places = [gate.admit() for _ in range(3)]
+    for place in places:
+        assert isinstance(place, Waiting)
+        place.notify(lambda: None)
+    gate.restore({"limit": 4, "base": 0.0})  # of which HIGH may use 90 %, rounded up
+    assert (gate.in_flight, gate.queued, gate.waiting) == (4, 0, False)
+    for permit in (held, *(place.finish() for place in places)):
+        gate.settle(permit, None)
+    assert gate.in_flight == 0
+
+
 def test_switched_off_who_waits_passes() -> None:
     """The emergency switch lets everybody in, uncounted."""
     gate = limit(1)

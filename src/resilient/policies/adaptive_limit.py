@@ -274,6 +274,8 @@ class AdaptiveLimit(Gate):
             highest(self._rooms.values())
             old = self._adopt()
         self._tell(old)
+        if self.waiting:
+            self._room.hand_over()
 
     def describe(self) -> str:
         """One line for `pipeline.describe()`."""
