@@ -527,7 +527,7 @@ def test_the_number_of_keys_is_bounded() -> None:
         ({"algorithm": "fixed_window", "rate": 0.5}, "rate"),
         ({"reserve": {"low": 1}}, "reserve"),
         ({"reserve": {"low": -0.1}}, "reserve"),
-        ({"reserve": {"lowest": 0.1}}, "criticality"),
+        ({"reserve": {"lowest": 0.1}}, "reserve"),
         ({"reserve": 0.5}, "reserve"),
         ({"key": 5}, "key"),
         ({"max_keys": 0}, "max_keys"),

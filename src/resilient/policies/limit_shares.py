@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
-from resilient.policies.match import positive
+from resilient.policies.levels import shares
 
 __all__ = ["DEFAULT_SHARES", "Room", "Shares", "highest", "read_shares"]
 
@@ -62,13 +62,10 @@ def read_shares(partitions: Shares | None) -> dict[Criticality, float]:
 
     Raises `ConfigError` for a share outside (0, 1], or a level with more than a more critical one.
     """
-    if not (partitions is None or isinstance(partitions, Mapping)):
-        raise ConfigError("partitions", partitions, "a mapping of criticalities to shares, or None")
-    shares = dict(DEFAULT_SHARES)
-    for level, share in (partitions or {}).items():
-        shares[Criticality.of(level)] = positive("partitions", share, most=1)
-    given = list(shares.values())
-    if given != sorted(given, reverse=True):
+    given = {} if partitions is None else shares("partitions", partitions)
+    found = {**DEFAULT_SHARES, **given}
+    most = list(found.values())
+    if most != sorted(most, reverse=True):
         allowed = "shares that do not grow from CRITICAL to LOW (not named: 1, 0.9, 0.75, 0.5)"
         raise ConfigError("partitions", partitions, allowed)
-    return shares
+    return found

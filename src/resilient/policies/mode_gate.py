@@ -14,6 +14,7 @@ from resilient.core.outcome import Outcome
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError, FeatureUnavailableError
 from resilient.events import CallRejected
+from resilient.policies.levels import leveled
 from resilient.policies.match import named, optional
 
 __all__ = ["ModeGate", "mode_gate"]
@@ -183,15 +184,8 @@ def mode_gate(  # noqa: PLR0913  (every setting of the gate, all but the name op
     return ModeGate(
         named(name),
         mode,
-        optional(_level, "degraded", degraded),
-        optional(_level, "emergency", emergency),
+        optional(leveled, "degraded", degraded),
+        optional(leveled, "emergency", emergency),
         seconds("probe_every", probe_every),
         chosen(clock),
     )
-
-
-def _level(setting: str, value: Criticality | str) -> Criticality:
-    try:
-        return Criticality.of(value)
-    except ConfigError as error:
-        raise ConfigError(setting, value, error.allowed) from None

@@ -10,6 +10,7 @@ from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
 from resilient.policies.fixed_window import FixedWindow
+from resilient.policies.levels import shares
 from resilient.policies.match import function, named, optional, positive, whole
 from resilient.policies.rate_limiter import RateLimit
 from resilient.policies.rates import Bucket, Rates
@@ -20,7 +21,6 @@ __all__ = ["Algorithm", "rate_limit"]
 Algorithm = Literal["token_bucket", "fixed_window"]
 RESERVE: Mapping[Criticality | str, float] = {Criticality.MEDIUM: 0.2, Criticality.LOW: 0.5}
 """Shares left for the more critical. There is no source for such figures: they are a choice."""
-_ALLOWED_RESERVE = "a mapping of criticalities, or their names, to shares in [0, 1)"
 _ROUNDING = 1e-9  # 0.29 * 100 is a little less than 29
 
 
@@ -116,14 +116,10 @@ def _maker(algorithm: str, per: float, step: float, most: int) -> Callable[[floa
 
 def _held(reserve: object, most: int) -> dict[Criticality, int]:
     """How many tokens each criticality leaves for others."""
-    if not isinstance(reserve, Mapping):
-        raise ConfigError("reserve", reserve, _ALLOWED_RESERVE)
-    held = {}
-    for level, share in reserve.items():
-        if positive("reserve", share, most=1, zero=True) == 1:
-            raise ConfigError("reserve", share, _ALLOWED_RESERVE)
-        held[Criticality.of(level)] = min(most - 1, math.floor(share * most + _ROUNDING))
-    return held
+    return {
+        level: min(most - 1, math.floor(share * most + _ROUNDING))
+        for level, share in shares("reserve", reserve, zero=True).items()
+    }
 
 
 def _words(algorithm: str, rate: float, per: float, most: int, wait: float) -> str:
