@@ -413,6 +413,9 @@ def test_isolation_and_snapshots(resilience: Resilience) -> None:
         {},
         {"age": 1, "counts": [[1], [2]]},
         {"age": "x", "counts": [[0] * 160] * 2},
+        {"age": float("inf"), "counts": [[0] * 160] * 2},  # the next call would have raised
+        {"age": float("nan"), "counts": [[0] * 160] * 2},
+        {"age": 1, "counts": [[-1] * 160] * 2},
         None,
     ):
         with pytest.raises(ConfigError):

@@ -130,6 +130,11 @@ def test_the_default_mode_is_found_when_it_is_needed(resilience: Any) -> None:
     assert guarded() == "asked"
     gate.restore(kept)
     assert gate.rejected == 1
+    bad: Any
+    for bad in ({}, {"rejected": "x"}, {"rejected": -1}, None):
+        with pytest.raises(ConfigError):
+            gate.restore(bad)
+    assert gate.rejected == 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from resilient.core.ports import Criticality
 from resilient.errors import ConfigError, FeatureUnavailableError
 from resilient.events import CallRejected
 from resilient.policies.levels import leveled
-from resilient.policies.match import named, optional
+from resilient.policies.match import named, optional, whole
 
 __all__ = ["ModeGate", "mode_gate"]
 
@@ -119,9 +119,14 @@ class ModeGate(Gate):
         return {"rejected": self.rejected}
 
     def restore(self, data: Mapping[str, int]) -> None:
-        """Take over a `snapshot`."""
+        """Take over a `snapshot`. Raises `ConfigError` for anything else."""
+        try:
+            rejected = whole("rejected", data["rejected"], least=0)
+        except (KeyError, TypeError, ValueError) as error:
+            allowed = "what snapshot() of a mode gate returned"
+            raise ConfigError("snapshot", data, allowed) from error
         self.reset()
-        self.rejected = data["rejected"]
+        self.rejected = rejected
 
     def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
         """Nothing to do: whoever asks to be admitted looks at the switch first."""

@@ -22,7 +22,7 @@ from resilient.core.hub import hub
 from resilient.core.policy import Line
 from resilient.errors import ConfigError
 from resilient.policies.latency import Latency
-from resilient.policies.match import positive
+from resilient.policies.match import positive, whole
 
 __all__ = ["Lines", "Observed", "least_samples", "quantile_of"]
 
@@ -64,14 +64,16 @@ class Recent(Latency):
     def snapshot(self, now: float) -> dict[str, Any]:
         """Plain data, for `restored`."""
         self._roll(now)
-        return {"age": now - self._since, "counts": [[*self._current], [*self._before]]}
+        return {"age": max(0.0, now - self._since), "counts": [[*self._current], [*self._before]]}
 
     def restored(self, data: Mapping[str, Any], now: float) -> None:
-        """Take over a `snapshot`."""
-        current, before = ([int(count) for count in half] for half in data["counts"])
+        """Take over a `snapshot`. Raises `KeyError`, `TypeError` or `ValueError` for others."""
+        current, before = (
+            [whole("counts", count, least=0) for count in half] for half in data["counts"]
+        )
         if not len(current) == len(before) == len(self._current):
             raise ValueError(data)
-        self._since = now - float(data["age"])
+        self._since = now - positive("age", data["age"], zero=True)
         self._current, self._before = current, before
 
 
