@@ -66,7 +66,7 @@ class SystemClock:
         started = system_clock.monotonic()
     """
 
-    __slots__ = ("jumps", "monotonic", "sleep", "sleep_async", "time")
+    __slots__ = ("following", "jumps", "monotonic", "sleep", "sleep_async", "time")
 
     def __init__(self) -> None:
         self.monotonic: Callable[[], float]
@@ -77,6 +77,7 @@ class SystemClock:
 
     def follow(self, clock: Clock) -> None:
         """Take the time from `clock` until `reset`."""
+        self.following: Clock | None = clock
         self.jumps: bool = getattr(clock, "jumps", False)
         self.monotonic = clock.monotonic
         self.time = clock.time
@@ -85,6 +86,7 @@ class SystemClock:
 
     def reset(self) -> None:
         """Take the time from the machine again."""
+        self.following = None
         self.jumps = False
         self.monotonic = time.monotonic
         self.time = time.time

@@ -32,6 +32,10 @@ PASSING = (ConnectionError, TimeoutError)
 """What is retried unless said otherwise: failures of the way to the dependency, not of the call."""
 
 
+_ONCE = 0.45
+"""The share of the deadline that one attempt may take: two, and a wait between, fit into it."""
+
+
 class _AttemptTimeout(Timeout):
     """A limit for each attempt of an ``async def``. A ``def`` cannot be interrupted: it runs on."""
 
@@ -84,12 +88,12 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
       client's own errors, such as ``httpx.TransportError``.
     * `ignore`: errors that say nothing about the dependency, such as "not found".
     * `budget`: a `retry_budget` that is shared with others; by default one of its own.
-    * `attempt_timeout`: seconds for one attempt; by default half of the deadline. Choose it so that
+    * `attempt_timeout`: seconds for one attempt; by default 0.45 of the deadline. Choose it so that
       a usual answer takes less than a quarter of it. A ``def`` is not interrupted by it; it learns
       from `resilient.remaining()` how much time is left.
     * `throttled`: put a throttle around the breaker, for a dependency that refuses some calls at
       once when it is overloaded (429, 503). Off: where overload shows as silence it was measured to
-      bring nothing, and to make recovery take 14 s instead of 3 s.
+      bring nothing, and to make recovery take 13 s instead of 3 s.
     * `key`: a circuit for each key, as for `resilient.breaker`; for calls of which some keys may
       fail while others work.
     * `mode`: the mode that it reports to and obeys; by default the default one.
@@ -105,9 +109,10 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
     named(name)
     whole("attempts", attempts)
     total = seconds("deadline", deadline)
-    once = total / 2 if attempt_timeout is None else seconds("attempt_timeout", attempt_timeout)
-    if once > total:
-        raise ConfigError("attempt_timeout", attempt_timeout, f"at most the deadline, {total:g} s")
+    once = _ONCE * total if attempt_timeout is None else seconds("attempt_timeout", attempt_timeout)
+    if once >= total:
+        allowed = f"less than the deadline, {total:g} s: what that cuts off counts as nothing"
+        raise ConfigError("attempt_timeout", attempt_timeout, allowed)
     level = None if criticality is None else Criticality.of(criticality)
     alternatives = fallback if isinstance(fallback, tuple) else (fallback,)
     layers: list[Protector | None] = [

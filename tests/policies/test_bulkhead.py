@@ -199,6 +199,23 @@ async def test_a_task_waits_as_long_on_the_time_of_its_loop() -> None:
     assert clock.monotonic() - began == 3
 
 
+def test_who_waits_in_the_fixture_s_world_is_woken(resilience: Any) -> None:
+    """A policy on the system's clock, which follows the fixture's: time jumps, hand-overs wake."""
+    gate = bulkhead("db", limit=1, queue=1, max_wait=5)
+    began: list[float] = []
+
+    @gate
+    async def work() -> None:
+        began.append(resilience.clock.monotonic())
+        await asyncio.sleep(0.01)
+
+    async def scene() -> None:
+        await asyncio.gather(work(), work())
+
+    resilience.run(scene())
+    assert began == pytest.approx([0, 0.01])
+
+
 def test_no_time_to_wait() -> None:
     """Where no time is left, nobody joins the queue."""
     clock = ManualClock()

@@ -86,7 +86,7 @@ async def _wait(waiting: Waiting) -> None:
         return
     if seconds is None:
         await woken
-    elif getattr(clock, "jumps", False) and getattr(loop, "clock", None) is not clock:
+    elif getattr(clock, "jumps", False) and not _timed_by(loop, clock):
         await clock.sleep_async(seconds)
     else:
         timer = loop.call_later(seconds, _resolve, woken)
@@ -94,6 +94,12 @@ async def _wait(waiting: Waiting) -> None:
             await woken
         finally:
             timer.cancel()
+
+
+def _timed_by(loop: asyncio.AbstractEventLoop, clock: Clock) -> bool:
+    """Whether the time of `loop` is that of `clock`, or of the one that `clock` follows."""
+    followed = getattr(clock, "following", None)
+    return getattr(loop, "clock", None) is (clock if followed is None else followed)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

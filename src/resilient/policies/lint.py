@@ -108,11 +108,12 @@ def _around_retry(outer: Policy) -> Iterator[Finding]:
 
 
 def _around_timeout(outer: Policy, inner: Timeout) -> Iterator[Finding]:
-    if isinstance(outer, Deadline) and inner.seconds > outer.seconds:
+    if isinstance(outer, Deadline) and inner.seconds >= outer.seconds:
         yield Finding(
             "timeout-longer-than-deadline",
-            f"one attempt may take {inner.seconds:g} s, but all of it only {outer.seconds:g} s: "
-            "the timeout never fires. Make it shorter",
+            f"one attempt may take {inner.seconds:g} s, and all of it no more than "
+            f"{outer.seconds:g} s: the deadline fires first, and an attempt that hangs counts as "
+            "nothing. Make the timeout shorter",
         )
     if isinstance(outer, CircuitBreaker):
         window = outer.rules.window_seconds
