@@ -582,6 +582,34 @@ def test_switched_off_it_lets_everything_pass() -> None:
 
 
 @both
+@pytest.mark.parametrize("joins", ["before", "after"])
+@pytest.mark.parametrize("keyed", [False, True])
+def test_switched_off_who_waits_passes(algorithm: str, joins: str, keyed: bool) -> None:  # noqa: FBT001
+    """At once, uncounted, even if the switch is back by then; and the turn is given back."""
+    given: dict[str, Any] = {"rate": 1, "per": 100, "max_wait": 500, "algorithm": algorithm}
+    whole, _ = make(**given, **({"key": lambda: 1} if keyed else {}))
+    limit = whole.for_key(1) if keyed else whole
+    limit.call(answer)
+    place, woken = limit.admit(), []
+    assert isinstance(place, Waiting)
+    if joins == "before":
+        place.notify(lambda: woken.append(1))
+    resilient.set_active(False)
+    try:
+        if joins == "after":
+            place.notify(lambda: woken.append(1))
+    finally:
+        resilient.set_active(True)
+    assert woken == [1]
+    limit.settle(place.finish(), None)
+    assert (whole.metrics.admitted, whole.metrics.waited) == (1, 0)
+    following = limit.admit()
+    assert isinstance(following, Waiting)
+    assert following.seconds == 100  # the turn that was given back
+    following.cancel()
+
+
+@both
 @pytest.mark.parametrize("keyed", [False, True])
 def test_a_snapshot_is_plain_data(algorithm: str, keyed: bool) -> None:  # noqa: FBT001  (a table)
     """It survives JSON, and another one goes on from it; `reset` begins anew."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from resilient.clock import Clock
@@ -55,6 +56,7 @@ class RateLimit(Gate):
         }
         self._admitted = self._waited = self._rejected = self._refunded = 0
         self._lock = threading.RLock()
+        self._turns: weakref.WeakSet[_Appointment] = weakref.WeakSet()
         self._begin()
         hub.register(self)
 
@@ -173,6 +175,11 @@ class RateLimit(Gate):
             self._waited += 1
         return bucket, place.mark
 
+    def expect(self, appointment: _Appointment) -> None:
+        """Know of somebody who waits, weakly: a task that is dropped gives its turn back."""
+        with self._lock:
+            self._turns.add(appointment)
+
     def missed(self, bucket: Bucket, place: Place) -> float:
         """Give up an appointment; the wait that another call like this would have now."""
         held = self._leaves[current.get()]
@@ -286,12 +293,18 @@ class RateLimit(Gate):
     # What the hub asks
 
     def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
-        """Nothing to bring in line: whoever asks for a permit looks at the switch first."""
+        """Let those pass who wait; whoever asks for a permit looks at the switch first."""
+        with self._lock:
+            turns = [] if active else list(self._turns)
+        for turn in turns:
+            with suppress(RuntimeError):  # its event loop is closed: nobody is there
+                turn.release()
 
     def after_fork(self) -> None:
         """A fresh lock, and nobody who waits: those are the parent's."""
         super().after_fork()
         self._lock = threading.RLock()
+        self._turns = weakref.WeakSet()
         alone = () if self._only is None else (self._only,)
         for bucket in (*alone, *list(self._store.values.values())):
             bucket.after_fork(self.clock.monotonic())
@@ -340,21 +353,34 @@ class KeyedRate(Gate):
 
 
 class _Appointment(Waiting):
-    """The turn of a call that waits. Its time is known, and nobody makes it come earlier."""
+    """The turn of a call that waits. Its time is known; only the emergency switch ends the wait."""
 
     def __init__(self, owner: RateLimit, bucket: Bucket, place: Place, wait: float) -> None:
         self.clock = owner.clock
         self.seconds = wait
+        self._wake: Callable[[], object]
+        self._released = False
         self._owner = owner
         self._bucket = bucket
         self._place = place
 
     def notify(self, wake: Callable[[], object]) -> None:
-        """Never wake: only time ends the wait."""
-        del wake
+        """Wake if the library is switched off, which it may be already."""
+        self._wake = wake
+        self._owner.expect(self)
+        if not hub.active:
+            self.release()
+
+    def release(self) -> None:
+        """Wait no longer: the library is switched off."""
+        self._released = True
+        self._wake()
 
     def finish(self) -> Permit:
-        """The permit."""
+        """The permit; of who was released one that nobody counts, and the turn is given back."""
+        if self._released:
+            self.cancel()
+            return _PASS
         return self._owner.kept(self._bucket, self._place)
 
     def cancel(self) -> None:
