@@ -587,7 +587,9 @@ def test_switched_off_it_lets_everything_pass() -> None:
 def test_switched_off_who_waits_passes(algorithm: str, joins: str, keyed: bool) -> None:  # noqa: FBT001
     """At once, uncounted, even if the switch is back by then; and the turn is given back."""
     given: dict[str, Any] = {"rate": 1, "per": 100, "max_wait": 500, "algorithm": algorithm}
-    whole, _ = make(**given, **({"key": lambda: 1} if keyed else {}))
+    if keyed:
+        given["key"] = lambda: 1
+    whole, _ = make(**given)
     limit = whole.for_key(1) if keyed else whole
     limit.call(answer)
     place, woken = limit.admit(), []
