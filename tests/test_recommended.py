@@ -64,6 +64,18 @@ def test_the_order() -> None:
     ]
 
 
+def test_no_fallback_is_no_answer() -> None:
+    """`None` is no alternative; an answer of `None` is asked for by name."""
+
+    def fails() -> None:
+        raise LookupError
+
+    for none in (None, ()):
+        with pytest.raises(LookupError):
+            protect("db", fallback=none).call(fails)
+    assert protect("db", fallback=resilient.value(None)).call(fails) is None
+
+
 def test_a_def_is_protected_but_not_interrupted() -> None:
     """A ``def`` runs as long as it runs, and learns what is left of the deadline."""
     clock = ManualClock()

@@ -55,7 +55,7 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
     name: str,
     *,
     criticality: Criticality | str | None = None,
-    fallback: Any = (),
+    fallback: Any = None,
     deadline: Duration = 2.0,
     rate: float | None = None,
     limit: int | None = None,
@@ -78,7 +78,8 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
     * `name`: the dependency; errors, events and the mode call it so.
     * `criticality`: of the component to the mode, and of its calls where nobody further out has
       marked them.
-    * `fallback`: one alternative, or a tuple of them, as `resilient.fallback` takes them.
+    * `fallback`: one alternative, or a tuple of them, as `resilient.fallback` takes
+      them; by default there is none. An answer of `None` is ``value(None)``.
     * `deadline`: seconds for everything inside, attempts and waits.
     * `rate`: at most so many calls a second; by default there is no such limit.
     * `limit`: so many calls at a time, and as many again may wait (a bulkhead). By default the
@@ -115,6 +116,7 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
         raise ConfigError("attempt_timeout", attempt_timeout, allowed)
     level = None if criticality is None else Criticality.of(criticality)
     alternatives = fallback if isinstance(fallback, tuple) else (fallback,)
+    alternatives = () if fallback is None else alternatives
     layers: list[Protector | None] = [
         None if level is None else marked(level, only_unmarked=True),
         mode_gate(name, mode=cast("ModeSource | None", mode), clock=clock),

@@ -53,8 +53,8 @@ class HeldPermits:
             if isinstance(error, GeneratorExit):
                 return None
             message = (
-                f"{name}: this `with` block was entered by another task or thread; use "
-                "`with breaker.permit():`, which may be left anywhere"
+                f"{name}: this `with` block was entered by another task or thread; what may be "
+                "left anywhere is a permit of a gate, as in `with breaker.permit():`"
             )
             raise RuntimeError(message)
         permit = stack.pop()
