@@ -109,7 +109,7 @@ def test_an_async_def_is_interrupted_and_asked_again() -> None:
 
 
 def test_no_answer_within_the_deadline() -> None:
-    """The deadline ends it all, attempts and waits."""
+    """The deadline ends it all, attempts and waits; a wait that does not fit is not begun."""
     clock = ManualClock()
 
     @protect("db", deadline=2, clock=clock)
@@ -118,7 +118,7 @@ def test_no_answer_within_the_deadline() -> None:
 
     with pytest.raises(CallTimeoutError):
         run(ask(), clock)
-    assert clock.monotonic() == pytest.approx(2)
+    assert 1.8 <= clock.monotonic() < 2.001
 
 
 @pytest.mark.parametrize("error", [ConnectionError, TimeoutError])
