@@ -48,34 +48,34 @@ from resilient.events import (
     TargetReturned,
 )
 from resilient.facade import describe, outcome, set_active, shutdown
-from resilient.policies.adaptive import adaptive_limit
-from resilient.policies.adaptive_limit import AdaptiveLimit
 from resilient.policies.alternatives import alternative, stale, value
 from resilient.policies.backoff import backoff
 from resilient.policies.breaker import breaker
 from resilient.policies.budget import RetryBudget, retry_budget
-from resilient.policies.bulkhead import Bulkhead, bulkhead
 from resilient.policies.circuit_breaker import CircuitBreaker
-from resilient.policies.criticality import criticality
 from resilient.policies.deadline import Deadline, deadline
-from resilient.policies.failover import Failover, FailoverTarget, failover
 from resilient.policies.fallback import Fallback, fallback
-from resilient.policies.hedge import Hedge, HedgeMetrics, hedge
-from resilient.policies.limit_algorithms import aimd
-from resilient.policies.mode_gate import ModeGate, mode_gate
 from resilient.policies.pipeline import Pipeline, pipeline
 from resilient.policies.point import point
-from resilient.policies.rate_limit import rate_limit
-from resilient.policies.rate_limiter import RateLimit
 from resilient.policies.retry import Retry, retry
 from resilient.policies.surface import BreakerMetrics
-from resilient.policies.throttle import Throttle, throttle
 from resilient.policies.timeout import Timeout, timeout
 from resilient.policies.window import calls
-from resilient.recommended import protect
 
 if TYPE_CHECKING:
     from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
+    from resilient.policies.adaptive import adaptive_limit
+    from resilient.policies.adaptive_limit import AdaptiveLimit
+    from resilient.policies.bulkhead import Bulkhead, bulkhead
+    from resilient.policies.criticality import criticality
+    from resilient.policies.failover import Failover, FailoverTarget, failover
+    from resilient.policies.hedge import Hedge, HedgeMetrics, hedge
+    from resilient.policies.limit_algorithms import aimd
+    from resilient.policies.mode_gate import ModeGate, mode_gate
+    from resilient.policies.rate_limit import rate_limit
+    from resilient.policies.rate_limiter import RateLimit
+    from resilient.policies.throttle import Throttle, throttle
+    from resilient.recommended import protect
     from resilient.telemetry.logs import enable_logs
 
 __all__ = [
@@ -168,12 +168,31 @@ __all__ = [
 
 
 _LAZY = {
+    "AdaptiveLimit": "resilient.policies.adaptive_limit",
+    "Bulkhead": "resilient.policies.bulkhead",
+    "Failover": "resilient.policies.failover",
+    "FailoverTarget": "resilient.policies.failover",
+    "Hedge": "resilient.policies.hedge",
+    "HedgeMetrics": "resilient.policies.hedge",
     "Mode": "resilient.mode",
     "ModeChange": "resilient.mode",
+    "ModeGate": "resilient.policies.mode_gate",
+    "RateLimit": "resilient.policies.rate_limiter",
     "SystemOperationMode": "resilient.mode",
     "SystemState": "resilient.mode",
+    "Throttle": "resilient.policies.throttle",
+    "adaptive_limit": "resilient.policies.adaptive",
+    "aimd": "resilient.policies.limit_algorithms",
+    "bulkhead": "resilient.policies.bulkhead",
+    "criticality": "resilient.policies.criticality",
     "default_mode": "resilient.mode",
     "enable_logs": "resilient.telemetry.logs",
+    "failover": "resilient.policies.failover",
+    "hedge": "resilient.policies.hedge",
+    "mode_gate": "resilient.policies.mode_gate",
+    "protect": "resilient.recommended",
+    "rate_limit": "resilient.policies.rate_limit",
+    "throttle": "resilient.policies.throttle",
 }
 
 
