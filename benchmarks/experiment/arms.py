@@ -37,6 +37,7 @@ class Client:
         self.clock = clock
         self.timeout = scenario.timeout
         self.replicas = scenario.trigger.replicas
+        self.clients = scenario.clients
         self.share = scenario.workers / scenario.clients
         self.ask_at = ask_at
         self.chance = random.Random(f"{scenario.seed} {number}")  # noqa: S311  (an experiment)

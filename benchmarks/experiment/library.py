@@ -89,9 +89,23 @@ def _failover(client: Client) -> Call:
     )
 
 
+class _Calm:
+    """Always NORMAL, for fleets: a real mode looks at every breaker of its process."""
+
+    name = "calm"
+    current = resilient.Mode.NORMAL
+
+    def evaluate(self) -> None:
+        """There is nothing to bring up to date."""
+
+
+_CALM = _Calm()
+_FLEET = 100
+
+
 def _protect(client: Client) -> Call:
     """The recommended pipeline, as it comes; each client is a system with a mode of its own."""
-    mode = resilient.SystemOperationMode(clock=client.clock)
+    mode = _CALM if client.clients > _FLEET else resilient.SystemOperationMode(clock=client.clock)
     return resilient.protect(
         _NAME, attempt_timeout=client.timeout, on=FAILURES, mode=mode, clock=client.clock
     )(client.ask)
