@@ -89,6 +89,7 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
       client's own errors, such as ``httpx.TransportError``.
     * `ignore`: errors that say nothing about the dependency, such as "not found".
     * `budget`: a `retry_budget` that is shared with others; by default one of its own.
+      In a fleet of thousands with few calls each, give ``retry_budget(0.1, min_per_second=0)``.
     * `attempt_timeout`: seconds for one attempt; by default 0.45 of the deadline. Choose it so that
       a usual answer takes less than a quarter of it. A ``def`` is not interrupted by it; it learns
       from `resilient.remaining()` how much time is left.
