@@ -64,7 +64,11 @@ def wait_for(error: Exception, **settings: Any) -> list[float]:
 def test_bounds_grow_by_the_factor_up_to_the_cap(
     initial: Duration, factor: float, cap: Duration, bounds: list[float]
 ) -> None:
-    """After attempt n the bound is ``initial * factor**(n - 1)``, never above the cap."""
+    """After attempt n the bound is ``initial * factor**(n - 1)``, never above the cap.
+
+    With jitter the wait is drawn evenly from 0 to that bound ("full jitter": Brooker, "Exponential
+    Backoff And Jitter", AWS Architecture Blog, 2015).
+    """
     wait = backoff(initial, factor=factor, cap=cap, jitter=False)
     assert [wait(n, ERROR) for n in range(1, len(bounds) + 1)] == pytest.approx(bounds)
     drawn: list[tuple[float, float]] = []

@@ -270,6 +270,9 @@ def test_about_the_rest_is_hedged(quantile: float, slow: float) -> None:
 
     Losers count with what they took so far. Left out, the delay would shrink with each reading,
     until nearly every call were attempted twice.
+
+    Waiting for the 95th percentile keeps the extra load at about 5 % (Dean and Barroso, "The Tail
+    at Scale", Communications of the ACM, 2013).
     """
     draws = random.Random(7)  # noqa: S311  (to be repeatable, not secret)
     clock = ManualClock()

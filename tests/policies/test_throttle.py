@@ -249,7 +249,7 @@ def test_each_level_has_its_chance(probability: float, chances: tuple[float, ...
 @given(st.floats(0, 0.9))
 def test_what_matters_less_is_never_shed_less(probability: float) -> None:
     """For every p: the order of the levels, HIGH exactly p, nobody above the cap, 0 for nobody."""
-    rules = ThrottleRules(name="t", k=2, cap=0.9, window=10)
+    rules = ThrottleRules(name="t", k=2, cap=0.9, window=10, minimum_calls=1, draw=random.random)
     critical, high, medium, low = (rules.chance(probability, level) for level in LEVELS)
     assert 0 <= critical <= high == probability <= medium <= low <= 0.9
     assert bool(probability) or not low

@@ -21,6 +21,7 @@ from resilient.core.permits import PermitManager
 from resilient.core.policy import Policy
 from resilient.core.waiting import Waiting
 from resilient.errors import Rejected
+from resilient.events import CallRejected
 
 __all__ = ["COMPLETED", "Gate"]
 
@@ -77,6 +78,11 @@ class Gate(Policy):
 
     def begun(self, call: Call) -> None:
         """A call was admitted and is about to be made."""
+
+    def announce(self, reason: str, retry_after: float | None = None) -> None:
+        """Publish a rejection, if anybody wants to know."""
+        if hub.bus.wants(CallRejected):
+            hub.bus.publish(CallRejected(name=self.name, reason=reason, retry_after=retry_after))
 
     def permit(self) -> PermitManager:
         """A single-use context manager that may be left by another task or thread.

@@ -13,7 +13,7 @@ from resilient.core.importance import DEFAULT, current
 from resilient.core.outcome import Outcome
 from resilient.core.ports import Criticality
 from resilient.errors import CallTimeoutError, ConfigError, Rejected, ThrottledError
-from resilient.events import CallRejected, LimitChanged
+from resilient.events import LimitChanged
 from resilient.policies.keeper import Queueing
 from resilient.policies.limit_algorithms import AIMD, LimitMaker
 from resilient.policies.limit_rounds import PLENTY, Permit, Rounds
@@ -218,8 +218,7 @@ class AdaptiveLimit(Gate):
         """Count a rejection, and make its error."""
         with self._lock:
             self.rejected += 1
-        if hub.bus.wants(CallRejected):
-            hub.bus.publish(CallRejected(name=self.name, reason=reason))
+        self.announce(reason)
         return ThrottledError(self.name, None, reason)
 
     # The surface

@@ -13,7 +13,6 @@ from resilient.core.policy import Places
 from resilient.core.ports import Criticality
 from resilient.core.waiting import Waiting
 from resilient.errors import BulkheadFullError, Rejected
-from resilient.events import CallRejected
 from resilient.policies.keeper import Queueing, queueing
 from resilient.policies.match import named, whole
 from resilient.policies.ranks import Order
@@ -150,8 +149,7 @@ class Bulkhead(Gate):
         """Count a rejection, and make its error."""
         with self._counting:
             self.rejected += 1
-        if hub.bus.wants(CallRejected):
-            hub.bus.publish(CallRejected(name=self.name, reason=reason))
+        self.announce(reason)
         return BulkheadFullError(self.name, None, reason)
 
     # What the hub and others ask

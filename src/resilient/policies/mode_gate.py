@@ -13,7 +13,6 @@ from resilient.core.importance import importance, rank
 from resilient.core.outcome import Outcome
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError, FeatureUnavailableError
-from resilient.events import CallRejected
 from resilient.policies.levels import leveled
 from resilient.policies.match import named, optional, whole
 
@@ -148,8 +147,7 @@ class ModeGate(Gate):
 
     def _refused(self, mode: str, level: Criticality) -> FeatureUnavailableError:
         reason = f"calls of criticality {level.name} are shed in {mode}"
-        if hub.bus.wants(CallRejected):
-            hub.bus.publish(CallRejected(name=self.name, reason=reason))
+        self.announce(reason)
         return FeatureUnavailableError(self.name, None, reason, mode)
 
 

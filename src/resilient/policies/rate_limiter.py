@@ -17,7 +17,6 @@ from resilient.core.outcome import Outcome
 from resilient.core.ports import Criticality
 from resilient.core.waiting import Waiting
 from resilient.errors import ConfigError, RateLimitedError, Rejected
-from resilient.events import CallRejected
 from resilient.policies.keys import KeyedStore
 from resilient.policies.rates import Bucket, Permit, RateMetrics, Rates
 from resilient.policies.rules import FREE_THREADED
@@ -164,8 +163,7 @@ class RateLimit(Gate):
         """Count a rejection, and make its error."""
         with self._lock:
             self._rejected += 1
-        if hub.bus.wants(CallRejected):
-            hub.bus.publish(CallRejected(name=self.name, reason=reason, retry_after=wait))
+        self.announce(reason, wait)
         return RateLimitedError(self.name, wait, reason)
 
     def kept(self, bucket: Bucket, place: Place) -> Permit:

@@ -14,7 +14,6 @@ from resilient.core.hub import hub
 from resilient.core.importance import importance
 from resilient.core.outcome import Outcome
 from resilient.errors import ConfigError, Rejected, ThrottledError
-from resilient.events import CallRejected
 from resilient.policies.judge import Judge, Verdict
 from resilient.policies.match import Catch, function, matcher, named, positive, whole
 from resilient.policies.throttle_rules import Evidence, ThrottleRules
@@ -114,8 +113,7 @@ class Throttle(Gate):
 
     def _refused(self, chance: float) -> ThrottledError:
         reason = f"too few calls are accepted, so {chance:.0%} of such calls are not made"
-        if hub.bus.wants(CallRejected):
-            hub.bus.publish(CallRejected(name=self.name, reason=reason))
+        self.announce(reason)
         return ThrottledError(self.name, None, reason)
 
     # The surface

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,8 +30,8 @@ class ThrottleRules(msgspec.Struct, frozen=True, kw_only=True):
     k: float
     cap: float
     window: float
-    minimum_calls: int = 1
-    draw: Callable[[], float] = random.random
+    minimum_calls: int
+    draw: Callable[[], float]
 
     def probability(self, requests: float, accepts: float) -> float:
         """How likely an unmarked call is shed (Site Reliability Engineering, equation 21-1).
