@@ -27,6 +27,8 @@ __all__ = [
     "CircuitOpened",
     "CircuitOverridden",
     "CircuitState",
+    "ComponentFailed",
+    "ComponentRecovered",
     "Event",
     "FallbackUsed",
     "LimitChanged",
@@ -230,6 +232,32 @@ class TargetReturned(Event, frozen=True, kw_only=True):
     """A failover asks `target` again."""
 
     target: str
+
+
+class ComponentFailed(Event, frozen=True, kw_only=True):
+    """A component is as good as dead: its health fell below 0.4.
+
+    `mode` is the name of the mode that says so; `health` from 0 to 1, and `signal` and `detail`,
+    the evidence that set it.
+    """
+
+    mode: str
+    health: float
+    signal: str
+    detail: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        """One component; what it means for the whole is the mode's to say."""
+        return Severity.WARNING
+
+
+class ComponentRecovered(Event, frozen=True, kw_only=True):
+    """A component that had failed is well again, after `seconds`: its health is 0.7 or more."""
+
+    mode: str
+    health: float
+    seconds: float
 
 
 Receiver = Callable[[Any], object]
