@@ -25,6 +25,7 @@ from resilient.system.evidence import clamp
 from resilient.system.explain import Explanation, explain
 from resilient.system.history import Statistics
 from resilient.system.metric import Metric
+from resilient.system.probing import Probing
 from resilient.system.reasons import reasons_of
 from resilient.system.settings import DEFAULTS, Settings
 from resilient.system.states import Mode, ModeChange, SystemState
@@ -44,7 +45,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class SystemOperationMode(Declaring, Ticking):
+class SystemOperationMode(Declaring, Probing, Ticking):
     """Turns evidence about components into a score, a state and a mode: steadily, and explained.
 
     It starts in NORMAL, with no thread and no task: it is brought up to date when it is read, if

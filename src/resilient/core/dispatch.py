@@ -48,7 +48,7 @@ class Listener:
 
     Attributes: `dropped` and `errors` count items that did not fit and calls that raised; `loop`
     is where an async receiver runs (`None`: on a loop of the listener's own); `on_cancel` is
-    called once by `cancel`.
+    called once by `cancel`, which sets `cancelled`.
     """
 
     def __init__(self, dispatcher: Dispatcher, fn: Callable[[Any], object], limit: int) -> None:
@@ -61,14 +61,14 @@ class Listener:
         self._limit = limit
         self._queue: deque[Any] = deque()
         self._scheduled = False
-        self._cancelled = False
+        self.cancelled = False
         self._remote: asyncio.AbstractEventLoop | None = None
         self._runner: asyncio.Runner | None = None
 
     def offer(self, item: object) -> None:
         """Queue `item`; count it as dropped if the queue is full. Never waits for the receiver."""
         with self._dispatcher.changed:
-            if self._cancelled:
+            if self.cancelled:
                 return
             if len(self._queue) >= self._limit:
                 self.dropped += 1
@@ -86,7 +86,7 @@ class Listener:
     def cancel(self) -> None:
         """Stop listening; what is queued is not delivered."""
         with self._dispatcher.changed:
-            self._cancelled = True
+            self.cancelled = True
             self._queue.clear()
             self._dispatcher.changed.notify_all()
         if self.on_cancel is not None:
@@ -150,7 +150,7 @@ class Listener:
             else:
                 self._scheduled = False
                 self._dispatcher.changed.notify_all()
-        if self._cancelled:
+        if self.cancelled:
             self._close_runner()
 
     def _close_runner(self) -> None:
@@ -184,6 +184,12 @@ class Dispatcher:
         self._busy: dict[threading.Thread, float] = {}
         self._waiting = 0
         self._closing = False
+
+    @property
+    def lively(self) -> bool:
+        """Whether something is in line or being delivered, by a worker that is not stuck."""
+        with self.changed:
+            return bool(self._ready) or self._patience() > 0
 
     def listener(self, fn: Callable[[Any], object], *, limit: int = LIMIT) -> Listener:
         """Make a receiver that calls `fn`, sync or async, with each item offered to it.

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from resilient.clock import Duration, seconds
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
 from resilient.system.component import Evidence
+from resilient.system.employing import Employing, level, weighing
 from resilient.system.evidence import MARKS, Latency
 from resilient.system.ledger import Declared
 from resilient.system.metric import Metric, Score
-from resilient.system.operation import Operation
 
 __all__ = ["Declaring"]
 
-HEAVIEST = 1e9
-"""Weights are compared with one another; nothing needs more."""
 
-
-class Declaring(Operation):
+class Declaring(Employing):
     """The part of the mode that is told."""
 
     def component(  # noqa: PLR0913  (all but the first are keywords)
@@ -48,7 +44,7 @@ class Declaring(Operation):
         """
         depends = None if depends_on is None else _names(name, depends_on)
         latency = _latency(latency_target, latency_limit)
-        said = Declared(_weight(weight), _criticality(criticality), depends, latency)
+        said = Declared(weighing(weight), level(criticality), depends, latency)
         self._ledger.declare(name, said)
         self._touch()
         self._refresh()
@@ -75,12 +71,16 @@ class Declaring(Operation):
             mode.metric("message_delivery", weight=0.3).set(0.98)
         """
         every = None if expect_every is None else seconds("expect_every", expect_every)
-        said = Declared(_weight(weight), _criticality(criticality))
-        made = Metric(name, score, every, now=self._time.now, touched=self._weakly_reported())
-        self._ledger.declare(name, said)
-        self._ledger.measure(made)
-        self._touch()
-        self._refresh()
+        made = Metric(
+            name,
+            score,
+            every,
+            every=self.interval,
+            now=self._time.now,
+            touched=self._weakly(Declaring._reported),
+        )
+        self._declare(name, weight, criticality)
+        self._employ(made)
         return made
 
     def mark_degraded(
@@ -119,27 +119,6 @@ class Declaring(Operation):
     def _end(self, ttl: Duration | None) -> float:
         """The instant at which something that is said now ends."""
         return math.inf if ttl is None else self._time.now() + seconds("ttl", ttl)
-
-    def _weakly_reported(self) -> Callable[[Metric], None]:
-        """What a metric calls when it has news; it must not keep the mode alive."""
-        me = weakref.ref(self)
-
-        def reported(metric: Metric) -> None:
-            if (mode := me()) is not None:
-                mode._reported(metric)  # noqa: SLF001  (a method of this class)
-
-        return reported
-
-
-def _weight(value: float | None) -> float | None:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (numeric and 0 < value <= HEAVIEST):
-        raise ConfigError("weight", value, f"a number > 0 and <= {HEAVIEST:g}, or None")
-    return value
-
-
-def _criticality(value: Criticality | str | None) -> Criticality | None:
-    return None if value is None else Criticality.of(value)
 
 
 def _names(component: str, given: Iterable[str]) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ class Engine:
         self.blind_since: float | None = None
         self.edge = ""
         self.troubles: tuple[str, ...] = ()
+        self.unmet: tuple[str, ...] = ()
         self.made: list[tuple[Transition, tuple[str, ...]]] = []
 
     @property
@@ -111,15 +112,20 @@ class Engine:
         until = self.now + self.settings.fresh_for if verdict == 1 else math.inf
         said = Evidence("breaker", verdict, until, _SAID.get(verdict, "breaker changed"))
         self.observe({**self.components, component.name: component.having(said)})
-        critical = component.criticality is Criticality.CRITICAL
-        if verdict == 0 and critical and not component.softened(self.now):
-            self.edge = f"TRIP: the breaker of CRITICAL {component.name} opened"
-            self._note(self.steady.trip(self.assessment.capped))
+        if verdict == 0:
+            self._trips(component, f"TRIP: the breaker of CRITICAL {component.name} opened")
 
     def reported(self, component: Component, evidence: Evidence) -> None:
-        """A metric of a component reported just now."""
-        held = self.components.get(component.name, component)
-        self.observe({**self.components, component.name: held.having(evidence)})
+        """A witness of a component reported just now.
+
+        A CRITICAL one whose probe has failed is a hard trip, as when its breaker opens.
+        """
+        held = self.components.get(component.name)
+        before = [1.0] if held is None else held.values("probe")
+        held = (held or component).having(evidence)
+        self.observe({**self.components, component.name: held})
+        if evidence.signal == "probe" and evidence.value == 0 and 0 not in before:
+            self._trips(held, f"TRIP: the probe of CRITICAL {held.name} failed")
 
     def trip(self, trip: Trip) -> None:
         """Hold EMERGENCY from now on."""
@@ -141,6 +147,12 @@ class Engine:
         """The cascade that runs now, if one does."""
         depends_on = {one.name: one.depends_on for one in self.components.values()}
         return name_cascade(self.onsets.since, depends_on, self.settings.cascade_window)
+
+    def _trips(self, component: Component, edge: str) -> None:
+        """Skip smoothing and confirmation, if the component is CRITICAL and nothing softens it."""
+        if component.criticality is Criticality.CRITICAL and not component.softened(self.now):
+            self.edge = edge
+            self._note(self.steady.trip(self.assessment.capped))
 
     def _lapse(self) -> float:
         """The next instant at which evidence, a trip, an override or patience ends."""
@@ -167,7 +179,8 @@ class Engine:
             self.blind_since = None
         elif self.blind_since is None:
             self.blind_since = now
-        self._note(self.steady.feed(self.assessment.capped, floor=self.floor(), held=blind))
+        held = blind or bool(self.unmet)
+        self._note(self.steady.feed(self.assessment.capped, floor=self.floor(), held=held))
 
     def floor(self) -> Mode:
         """The best mode that trips and blindness allow."""

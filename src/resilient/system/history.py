@@ -55,6 +55,7 @@ class History:
         self._mode = Mode.NORMAL
         self._since = now
         self._left_at: float | None = None
+        self.incident = 0
         self._incidents = 0
         self._detections = 0
         self._detecting = 0.0
@@ -65,6 +66,8 @@ class History:
         """Add one change to the sums."""
         self._time_in[self._mode] += transition.at - self._since
         self._mode, self._since = transition.new, transition.at
+        if transition.old is Mode.NORMAL:
+            self.incident += 1
         if transition.cause == "forced":
             self._left_at = None
         elif transition.old is Mode.NORMAL:

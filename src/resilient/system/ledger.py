@@ -13,8 +13,8 @@ from resilient.core.ports import CircuitHealth, Criticality, HealthSource
 from resilient.system.component import Component, Evidence
 from resilient.system.evidence import Latency, of_circuit
 from resilient.system.fallbacks import Fallbacks
-from resilient.system.metric import Metric
 from resilient.system.settings import Settings
+from resilient.system.view import Job, Witness
 
 __all__ = ["Declared", "Ledger"]
 
@@ -35,7 +35,7 @@ class _Seen(NamedTuple):
 
 
 class Ledger:
-    """Holds declarations, marks and metrics, and asks the breakers.
+    """Holds declarations, marks and jobs, and asks witnesses and breakers.
 
     The three tables are replaced, never changed, so whoever iterates one needs no lock.
 
@@ -49,7 +49,7 @@ class Ledger:
         self.settings = settings
         self.declared: Mapping[str, Declared] = {}
         self.marks: Mapping[str, Evidence] = {}
-        self.metrics: Mapping[str, Metric] = {}
+        self.jobs: Mapping[tuple[str, str], Job] = {}
         self.fallbacks = Fallbacks()
         self.troubles: list[str] = []
         self._lock = threading.RLock()
@@ -78,10 +78,20 @@ class Ledger:
             self.marks = marks
         return had
 
-    def measure(self, metric: Metric) -> None:
-        """Add a metric, in place of one of the same name."""
+    def employ(self, job: Job) -> Job | None:
+        """Add a job; return the one of its kind and name that it replaces."""
         with self._lock:
-            self.metrics = {**self.metrics, metric.name: metric}
+            replaced = self.jobs.get((job.kind, job.name))
+            self.jobs = {**self.jobs, (job.kind, job.name): job}
+        return replaced
+
+    def dismiss(self, job: Job) -> bool:
+        """Forget a job; whether it was there."""
+        with self._lock:
+            kept = {key: one for key, one in self.jobs.items() if one is not job}
+            known = len(kept) < len(self.jobs)
+            self.jobs = kept
+        return known
 
     def after_fork(self) -> None:
         """Take a fresh lock."""
@@ -91,28 +101,36 @@ class Ledger:
         self, sources: Mapping[str, list[HealthSource]], now: float
     ) -> dict[str, Component]:
         """All that is known at `now`; what could not be asked is named in `troubles`."""
-        self.troubles = [text for one in self.metrics.values() if (text := one.trouble())]
+        self.troubles = [text for job in self.jobs.values() for text in job.notices()]
         self.marks = {name: mark for name, mark in self.marks.items() if now < mark.until}
-        names = {*sources, *self.declared, *self.marks, *self.metrics}
-        return {name: self._component(name, sources.get(name, []), now) for name in names}
+        witnesses: dict[str, list[Witness]] = {}
+        for job in self.jobs.values():
+            if isinstance(job, Witness):
+                witnesses.setdefault(job.name, []).append(job)
+        names = {*sources, *self.declared, *self.marks, *witnesses}
+        return {
+            name: self._component(name, sources.get(name, []), witnesses.get(name, []), now)
+            for name in names
+        }
 
-    def _component(self, name: str, sources: list[HealthSource], now: float) -> Component:
+    def _component(
+        self, name: str, sources: list[HealthSource], witnesses: list[Witness], now: float
+    ) -> Component:
         declared = self.declared.get(name, Declared())
         criticality = declared.criticality or _most_critical(sources) or Criticality.MEDIUM
         given = [one.weight for one in sources if one.weight is not None]
         weight = declared.weight or max(given, default=None) or float(criticality.value)
-        metric = self.metrics.get(name)
         evidence = [one for source in sources for one in self._ask(source, declared.latency, now)]
         evidence += [mark] if (mark := self.marks.get(name)) else []
-        measured = metric.evidence(self.settings.fresh_for) if metric else None
+        evidence += [said for one in witnesses for said in one.evidence(self.settings.fresh_for)]
         return Component(
             name,
             weight,
             criticality,
             declared.depends_on or (),
-            tuple([*evidence, measured] if measured else evidence),
+            tuple(evidence),
             self.fallbacks.softened_until(name),
-            metric.blind_from() if metric else math.inf,
+            min((one.blind_from() for one in witnesses), default=math.inf),
         )
 
     def _ask(self, source: HealthSource, latency: Latency | None, now: float) -> list[Evidence]:

@@ -89,8 +89,9 @@ class Listening(Operation):
 
     def __init__(self, *given: Any) -> None:
         self._told: list[_Told] = []
+        self._owned: list[Listener] = []
         super().__init__(*given)
-        weakref.finalize(self, _sweep, self._told).atexit = False
+        weakref.finalize(self, _sweep, self._told, self._owned).atexit = False
 
     @overload
     def on_change(self, fn: F, /, *, to: Mode | str | None = None) -> F: ...
@@ -203,6 +204,10 @@ class Listening(Operation):
             if to is None or change.new is to:
                 listener.offer(change)
 
+    def _own(self, listener: Listener) -> None:
+        self._owned[:] = [one for one in self._owned if not one.cancelled]
+        self._owned.append(listener)
+
     def _add(self, told: _Told) -> None:
         self._told.append(told)
 
@@ -215,7 +220,7 @@ class Listening(Operation):
 
     def _adopt(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Let async listeners that were registered without a loop run on `loop`."""
-        for listener, _ in tuple(self._told):
+        for listener in (*(told.listener for told in tuple(self._told)), *self._owned):
             if listener.loop is None or not listener.loop.is_running():
                 listener.loop = loop
 
@@ -238,11 +243,12 @@ class Listening(Operation):
         return min(POLL, left)
 
 
-def _sweep(told: list[_Told]) -> None:
+def _sweep(told: list[_Told], owned: list[Listener]) -> None:
     """Cancel the listeners of a mode that is gone, where their loops may be closed: elsewhere."""
-    if told:
+    gone = [*(one.listener for one in told), *owned]
+    if gone:
         sweeper = hub.dispatcher.listener(lambda listener: listener.cancel())
-        for listener, _ in told:
+        for listener in gone:
             sweeper.offer(listener)
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from resilient.core.hub import hub
 from resilient.system.component import Evidence
 from resilient.system.evidence import clamp
+from resilient.system.view import View, Witness
 
 __all__ = ["Metric", "Score"]
 
@@ -26,7 +27,7 @@ class _Last(NamedTuple):
     trouble: str = ""
 
 
-class Metric:
+class Metric(Witness):
     """Made by `mode.metric`. Attributes: `name`, and `value`, the last one from 0 to 1, or `None`.
 
     Example::
@@ -35,18 +36,22 @@ class Metric:
         delivered.set(0.98)
     """
 
-    def __init__(
+    kind = "metric"
+
+    def __init__(  # noqa: PLR0913  (its settings, checked by `mode.metric`)
         self,
         name: str,
         score: Score | None,
         expect_every: float | None,
         *,
+        every: float,
         now: Callable[[], float],
         touched: Callable[[Metric], None],
     ) -> None:
         self.name = name
         self._score = score
         self._expect_every = expect_every
+        self._every = every
         self._now = now
         self._touched = touched
         self._made = now()
@@ -80,13 +85,10 @@ class Metric:
         else:
             self._keep(float(value), self._now())
 
-    def poll(self, now: float, every: float) -> None:
-        """Have a score function of nothing asked, off this thread, unless that is under way.
-
-        It is asked once in `every` seconds at most.
-        """
-        judge = self._judge
-        if judge is not None and not self._maps and now >= self._asked + every and judge.idle:
+    def poll(self, view: View, /) -> None:
+        """Have a score function of nothing asked, off this thread, unless that is under way."""
+        judge, now = self._judge, view.now
+        if judge is not None and not self._maps and now >= self._asked + self._every and judge.idle:
             self._asked = now
             judge.offer((None, now))
 
@@ -94,13 +96,13 @@ class Metric:
         """Seconds for which a value counts."""
         return default if self._expect_every is None else GRACE * self._expect_every
 
-    def evidence(self, default: float) -> Evidence | None:
-        """The last value as evidence; `default` is its life in seconds if none was promised."""
+    def evidence(self, fresh_for: float, /) -> tuple[Evidence, ...]:
+        """The last value as evidence; `fresh_for` is its life in seconds if none was promised."""
         last = self._last
         if last is None or last.value is None:
-            return None
+            return ()
         detail = f"reported {last.value:.3g}"
-        return Evidence("metric", last.value, last.at + self.fresh_for(default), detail)
+        return (Evidence("metric", last.value, last.at + self.fresh_for(fresh_for), detail),)
 
     def blind_from(self) -> float:
         """The instant from which its silence means BLIND; never if nothing was promised."""
@@ -110,9 +112,9 @@ class Metric:
         heard = self._made if last is None or last.value is None else last.at
         return heard + self.fresh_for(0.0)
 
-    def trouble(self) -> str:
+    def notices(self) -> tuple[str, ...]:
         """What went wrong with the last value, if anything."""
-        return "" if self._last is None else self._last.trouble
+        return (self._last.trouble,) if self._last and self._last.trouble else ()
 
     def _judged(self, item: tuple[Any, float]) -> None:
         """Ask the score function; runs on the dispatcher."""

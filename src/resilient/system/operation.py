@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from resilient.clock import Clock
+from resilient.core.dispatch import Listener
 from resilient.core.hub import hub
 from resilient.core.ports import HealthSource
 from resilient.events import CircuitChanged, CircuitState, FallbackUsed
@@ -18,9 +19,11 @@ from resilient.system.engine import Engine
 from resilient.system.history import History
 from resilient.system.ledger import Ledger
 from resilient.system.metric import Metric
+from resilient.system.noticing import Noticing
 from resilient.system.settings import Settings
 from resilient.system.states import Mode, ModeChange
 from resilient.system.timeline import Timeline
+from resilient.system.view import View, Witness
 
 __all__ = ["Operation"]
 
@@ -55,10 +58,11 @@ class Operation:
         self._fresh_until = -math.inf
         self._dirt = object()
         self._inbox: deque[tuple[float, Command]] = deque()
-        self._reports: dict[str, tuple[float, Command]] = {}
+        self._reports: dict[tuple[str, str], tuple[float, Command]] = {}
         self._lock = threading.Lock()
         self._owner = 0
         self._sequence = 0
+        self._noticing = Noticing(name)
         self._foreign: set[str] = set()
         self._kinds: dict[type, bool] = {}
         self._listen()
@@ -83,6 +87,8 @@ class Operation:
         self._owner = 0
         self._time.after_fork()
         self._ledger.after_fork()
+        for job in self._ledger.jobs.values():
+            job.after_fork()
 
     def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (asked by the hub)
         """Nothing to switch: inactive policies say nothing, so their components go idle."""
@@ -117,6 +123,11 @@ class Operation:
         self._touch()
         self.evaluate()
 
+    def _order(self, command: Command) -> None:
+        """Have a command obeyed soon, without waiting for it."""
+        self._inbox.append((self._time.now(), command))
+        self._nudge()
+
     def _touch(self) -> None:
         """Make the next reader evaluate. Each touch is a new object, so none gets lost."""
         self._dirt = object()
@@ -124,7 +135,7 @@ class Operation:
 
     def _reported(self, metric: Metric) -> None:
         """A metric has a new value: take it up, but not for each of ten thousand a second."""
-        self._reports[metric.name] = (self._time.now(), self._report(metric))
+        self._reports[(metric.kind, metric.name)] = (self._time.now(), self._report(metric))
         self._fresh_until = min(self._fresh_until, self._fresh_from + self.interval / 10)
         if not self._fresh_from <= self._clock.monotonic() < self._fresh_until:
             self._refresh()
@@ -139,16 +150,28 @@ class Operation:
             engine.advance(at)
             command(engine, found)
         engine.advance(now)
+        jobs = list(self._ledger.jobs.values())
         engine.troubles = tuple(self._ledger.troubles)
+        engine.unmet = tuple(text for job in jobs for text in job.unmet())
         engine.observe(found)
         self._current = engine.steady.mode
         self._tell()
-        for metric in self._ledger.metrics.values():
-            metric.poll(now, self.interval)
-        self._fresh_from = raw
-        self._fresh_until = raw + min(self.interval, engine.next_boundary() - engine.now)
+        if jobs:
+            view = self._view()
+            for job in jobs:
+                job.poll(view)
+        due = min((job.due() for job in jobs), default=math.inf)
+        pause = min(self.interval, engine.next_boundary() - engine.now, due - now)
+        self._fresh_from, self._fresh_until = raw, raw + pause
         if self._dirt is not dirt:
             self._fresh_until = -math.inf
+        self._keep_ticking()
+
+    def _view(self) -> View:
+        engine = self._engine
+        rows = {row.name: row for row in engine.assessment.contributions}
+        incident = 0 if self._current is Mode.NORMAL else self._history.incident
+        return View(engine.now, self._current, rows, engine.cascade(), incident)
 
     def _orders(self) -> list[tuple[float, Command]]:
         """What came in since the last evaluation, by instant."""
@@ -177,6 +200,19 @@ class Operation:
             self._history.changes.append(change)
             self._offer(change)
             hub.bus.publish(change)
+        for event in self._noticing.news(self._engine):
+            hub.bus.publish(event)
+
+    def _keep_ticking(self) -> None:
+        """See to it that somebody looks again, if there are jobs."""
+
+    def _own(self, listener: Listener) -> None:
+        """Let go of `listener` when the mode is gone, and let its loop be that of the mode."""
+
+    def _nudge(self) -> None:
+        """Have it brought up to date soon, by somebody who may wait."""
+        self._touch()
+        self._soon.offer(self)
 
     def _offer(self, change: ModeChange) -> None:
         """Queue a change for this mode's own listeners."""
@@ -225,22 +261,20 @@ class Operation:
         verdict = VERDICTS.get(event.new) if event.key is None else None
         if verdict is not None and len(self._inbox) < BACKLOG:
             self._inbox.append((self._time.now(), self._switch(event.name, verdict)))
-        self._touch()
-        self._soon.offer(event)
+        self._nudge()
 
     def _fallback_used(self, event: FallbackUsed) -> None:
         now, worked = self._time.now(), event.source is not None
         note = self._ledger.fallbacks.note
         turned = [note(name, worked=worked, now=now) for name in event.inside]
         if any(turned):
-            self._touch()
-            self._soon.offer(event)
+            self._nudge()
 
-    def _report(self, metric: Metric) -> Command:
+    def _report(self, witness: Witness) -> Command:
         def obey(engine: Engine, found: Mapping[str, Component]) -> None:
-            evidence = metric.evidence(self._settings.fresh_for)
-            if evidence is not None and metric.name in found:
-                engine.reported(found[metric.name], evidence)
+            for evidence in witness.evidence(self._settings.fresh_for):
+                if witness.name in found:
+                    engine.reported(found[witness.name], evidence)
 
         return obey
 

@@ -37,6 +37,8 @@ def reasons_of(engine: Engine) -> Iterator[str]:
     losing = [row for row in engine.assessment.contributions if row.loss > 0]
     for row in sorted(losing, key=lambda row: -row.loss):
         yield _loss(row)
+    for condition in engine.unmet:
+        yield f"UNMET: {condition}, so nothing improves"
     yield from engine.troubles
 
 

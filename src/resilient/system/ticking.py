@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from types import TracebackType
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ticking"]
 
+SHORTEST = 0.01
+"""Seconds between two looks, at least."""
+
 
 class Ticking(Listening):
     """The part of the mode that may be started. Nothing runs unless it is."""
@@ -24,32 +28,38 @@ class Ticking(Listening):
         self._ticker: threading.Thread | None = None
         self._halt = threading.Event()
         self._tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = {}
+        self._closed = False
 
     def start(self) -> None:
         """Evaluate every `interval` seconds on a daemon thread, until `stop`. Twice is once.
+
+        A mode with something to look after (a probe, a recovery, a runbook) starts by itself, if
+        it follows the machine's clock.
 
         Example::
 
             mode.start()
         """
+        self._closed = False
         if self._ticker is not None and self._ticker.is_alive():
             return
         self._halt = threading.Event()
-        tick = (weakref.ref(self), self._halt, self.interval)
+        tick = (weakref.ref(self), self._halt)
         self._ticker = threading.Thread(target=_tick, args=tick, name="resilient-mode", daemon=True)
         self._ticker.start()
 
     def stop(self) -> None:
         """End the thread of `start` and join it."""
+        self._closed = True
         ticker, self._ticker = self._ticker, None
         self._halt.set()
         if ticker is not None and ticker is not threading.current_thread():
             ticker.join()
 
     def close(self, timeout: Duration = 1.0) -> None:
-        """Stop ticking, and give listeners `timeout` seconds to be told what is queued.
+        """Stop ticking, cancel what runs in the background, and tell listeners what is queued.
 
-        The mode may still be read afterwards, and started again.
+        They have `timeout` seconds. The mode may still be read afterwards, and started again.
 
         Example::
 
@@ -57,6 +67,7 @@ class Ticking(Listening):
         """
         limit = seconds("timeout", timeout, zero=True)
         self.stop()
+        self._quit()
         self.flush(limit)
 
     async def aclose(self, timeout: Duration = 1.0) -> None:  # noqa: ASYNC109  (of a thread)
@@ -69,6 +80,7 @@ class Ticking(Listening):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(self.stop)
+        self._quit()
         await asyncio.to_thread(self.flush, limit)
 
     def __enter__(self) -> Self:
@@ -90,6 +102,7 @@ class Ticking(Listening):
         import asyncio  # noqa: PLC0415  (loaded already: a loop runs)
 
         loop = asyncio.get_running_loop()
+        self._closed = False
         self._adopt(loop)
         self._tasks.setdefault(loop, []).append(loop.create_task(self._tick_here()))
         return self
@@ -115,19 +128,35 @@ class Ticking(Listening):
         self._ticker = None
         self._tasks = {}
 
+    def _keep_ticking(self) -> None:
+        """Start, if there are jobs and nobody ticks yet."""
+        ticking = self._ticker is not None or any(self._tasks.values())
+        if self._ledger.jobs and not (ticking or self._closed or self._time.injected):
+            self.start()
+
+    def _quit(self) -> None:
+        for job in self._ledger.jobs.values():
+            job.close()
+
     async def _tick_here(self) -> None:
         import asyncio  # noqa: PLC0415  (loaded already: a loop runs)
 
         while True:
             self._refresh()
-            await self._clock.sleep_async(self.interval)
+            await self._clock.sleep_async(self._pause_until_due())
             await asyncio.sleep(0)  # an injected clock may not suspend at all
 
+    def _pause_until_due(self) -> float:
+        """Seconds until the next look: the interval, or less if something is due before."""
+        due = min((job.due() for job in self._ledger.jobs.values()), default=math.inf)
+        return min(self.interval, max(SHORTEST, due - self._time.now()))
 
-def _tick(mode: weakref.ref[Ticking], halt: threading.Event, interval: float) -> None:
+
+def _tick(mode: weakref.ref[Ticking], halt: threading.Event) -> None:
     """Evaluate until told to stop or until nobody holds the mode any more."""
     while (living := mode()) is not None:
         living._refresh()  # noqa: SLF001  (the two are one mechanism)
+        pause = living._pause_until_due()  # noqa: SLF001
         del living
-        if halt.wait(interval):
+        if halt.wait(pause):
             return

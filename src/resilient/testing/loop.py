@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+from resilient.core.hub import hub
 from resilient.testing.clock import ManualClock
 
 __all__ = ["JumpingEventLoop", "run"]
@@ -32,8 +33,8 @@ class JumpingEventLoop(asyncio.SelectorEventLoop):
     It jumps only when no callback is ready and no I/O is. It waits in real time, as any loop does:
 
     * as long as nothing is scheduled at all;
-    * while a job runs in an executor (`asyncio.to_thread`), at most as long as the next timer
-      would really have taken;
+    * while a job runs in an executor (`asyncio.to_thread`), or a listener of this library on its
+      dispatcher (unless it hangs), at most as long as the next timer would really have taken;
     * up to `patience` real seconds before each jump while sockets are watched, because the other
       end of a socket knows nothing of this clock. Default 0.05.
 
@@ -96,10 +97,13 @@ class _JumpingSelector(selectors.DefaultSelector):
     def _wait_for_jobs(self, due: float, most: float) -> Ready:
         """Wait in real time while a job runs, unless it makes the timer due by itself."""
         until = time.monotonic() + most
-        while self._loop.jobs and time.monotonic() < until and self._loop.clock.monotonic() < due:
+        while self._busy() and time.monotonic() < until and self._loop.clock.monotonic() < due:
             if ready := super().select(_SLICE):
                 return ready
         return []
+
+    def _busy(self) -> bool:
+        return self._loop.jobs > 0 or hub.dispatcher.lively
 
 
 def run(coroutine: Coroutine[Any, Any, T], clock: ManualClock) -> T:

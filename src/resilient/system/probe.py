@@ -1,0 +1,240 @@
+"""A probe: a question put to a component from time to time, and what the answers say of it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from resilient.errors import CallTimeoutError, ConfigError
+from resilient.events import Event, Severity
+from resilient.system.component import Evidence
+from resilient.system.errand import Errand, Report
+from resilient.system.view import View, Witness
+
+__all__ = ["Probe", "ProbeChanged", "ProbeReading", "ProbeResult", "ProbeRules", "ProbeStatus"]
+
+
+class ProbeStatus(Enum):
+    """What a probe says of its component, best first. The health is in `health`.
+
+    `HEALTHY`: it answered, in time. `DEGRADED`: it answered, slowly. `UNHEALTHY`: it failed, but
+    not yet often enough in a row to be believed dead. `FAILED`: it did.
+    """
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+    FAILED = "failed"
+
+    @property
+    def health(self) -> float:
+        """1, 0.6, 0.3 or 0."""
+        return _HEALTH[self]
+
+    @classmethod
+    def of(cls, value: ProbeStatus | str) -> ProbeStatus:
+        """Read a member or its name, in either case. Raises `ConfigError` for anything else.
+
+        Example::
+
+            ProbeStatus.of("degraded") is ProbeStatus.DEGRADED
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str) and value.upper() in cls.__members__:
+            return cls[value.upper()]
+        raise ConfigError("status", value, "one of " + ", ".join(cls.__members__))
+
+
+_HEALTH = dict(zip(ProbeStatus, (1.0, 0.6, 0.3, 0.0), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What the function of a probe may return, to say more than that it returned.
+
+    Fields: `status`, a `ProbeStatus` or its name, taken as it is; `detail`, in words.
+
+    Example::
+
+        return ProbeResult("degraded", "replica 12 s behind")
+    """
+
+    status: ProbeStatus | str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReading:
+    """What a probe found last.
+
+    Fields: `status`; `at`, when the question was put, and `seconds`, what the answer took;
+    `detail`, in words; `failures`, how many there were in a row up to now.
+    """
+
+    status: ProbeStatus
+    at: float
+    seconds: float
+    detail: str
+    failures: int = 0
+
+
+class ProbeChanged(Event, frozen=True, kw_only=True):
+    """A probe changed its mind about the component `name`. `old` is `None` the first time.
+
+    Fields: `mode`, the name of the mode; `detail`; `seconds`, what the last answer took.
+    """
+
+    mode: str
+    old: ProbeStatus | None
+    new: ProbeStatus
+    detail: str
+    seconds: float
+
+    @property
+    def severity(self) -> Severity:
+        """ERROR when it failed, INFO when it is healthy, else WARNING."""
+        if self.new is ProbeStatus.HEALTHY:
+            return Severity.INFO
+        return Severity.ERROR if self.new is ProbeStatus.FAILED else Severity.WARNING
+
+
+class ProbeRules(NamedTuple):
+    """When a probe asks, and what it makes of an answer. Durations in seconds."""
+
+    interval: float
+    degraded_above: float | None
+    failed_after: int
+    jitter: float
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Least and greatest share of the interval between two questions."""
+        return 1 - self.jitter, 1 + self.jitter
+
+    def judge(self, report: Report, failures: int) -> ProbeReading:
+        """What one more answer says, after `failures` bad ones in a row."""
+        said, detail = self._said(report)
+        if said is not None:
+            count = failures + 1 if said.health <= ProbeStatus.UNHEALTHY.health else 0
+            return ProbeReading(said, report.began, report.seconds, detail, count)
+        count = failures + 1
+        dead = count >= self.failed_after
+        status = ProbeStatus.FAILED if dead else ProbeStatus.UNHEALTHY
+        return ProbeReading(status, report.began, report.seconds, detail, count)
+
+    def _said(self, report: Report) -> tuple[ProbeStatus | None, str]:
+        """The status that an answer stands for by itself; `None` for a failure."""
+        took = f"answered in {report.seconds:.3g} s"
+        value = report.value
+        if report.error is not None:
+            return None, _trouble(report.error)
+        if isinstance(value, ProbeStatus | ProbeResult):
+            found = value if isinstance(value, ProbeResult) else ProbeResult(value)
+            return ProbeStatus.of(found.status), found.detail or took
+        if value is False:
+            return None, "answered False"
+        if self.degraded_above is not None and report.seconds > self.degraded_above:
+            return ProbeStatus.DEGRADED, f"{took}, more than {self.degraded_above:g} s"
+        return ProbeStatus.HEALTHY, took
+
+
+def _trouble(error: BaseException) -> str:
+    if isinstance(error, CallTimeoutError):
+        return f"no answer within {error.seconds:.3g} s"
+    return repr(error)[:200]
+
+
+class Probe(Witness):
+    """Made by `mode.probe`. Attributes: `name`, `rules`, `last` reading, and how many are `done`.
+
+    Example::
+
+        mode.probes["redis"].status
+    """
+
+    kind = "probe"
+
+    def __init__(  # noqa: PLR0913  (its settings, checked by `mode.probe`)
+        self,
+        name: str,
+        rules: ProbeRules,
+        *,
+        now: float,
+        errand: Callable[[Callable[[Report], None]], Errand],
+        told: Callable[[tuple[Probe, ProbeReading | None]], None],
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.name = name
+        self.rules = rules
+        self.last: ProbeReading | None = None
+        self.done = 0
+        self._told = told
+        self._uniform = uniform
+        self._heard = now
+        self._next = now + uniform(0.0, rules.jitter * rules.interval)
+        self._errand = errand(self._report)
+
+    @property
+    def status(self) -> ProbeStatus | None:
+        """What it says of its component; `None` before the first answer."""
+        return None if self.last is None else self.last.status
+
+    def hasten(self) -> None:
+        """Ask at the next evaluation, instead of at the end of the interval."""
+        self._next = -math.inf
+
+    def poll(self, view: View, /) -> None:
+        """Ask, if it is time; give up an answer that does not come."""
+        now = view.now
+        self._errand.expire(now)
+        if now < self._next:
+            return
+        self._next = now + self.rules.interval * self._uniform(*self.rules.spread)
+        if not self._errand.start() and self._errand.begun:
+            # Still the old question: that nobody answers it is an answer, too.
+            late = CallTimeoutError(self.name, now - self._heard)
+            self._report(Report(now, now - self._heard, error=late))
+
+    def due(self) -> float:
+        """When the next question is to be put, or the present one given up."""
+        expires = self._errand.expires
+        return self._next if expires is None else min(self._next, expires)
+
+    def evidence(self, fresh_for: float, /) -> tuple[Evidence, ...]:
+        """The last answer, until the next but one should have come."""
+        del fresh_for
+        last = self.last
+        if last is None:
+            return ()
+        detail = f"{last.status.value}: {last.detail}"
+        return (Evidence("probe", last.status.health, self.blind_from(), detail),)
+
+    def blind_from(self) -> float:
+        """When two answers in a row are missing."""
+        timeout = self._errand.timeout or 0.0
+        return self._heard + 2 * self.rules.interval * (1 + self.rules.jitter) + timeout
+
+    def close(self) -> None:
+        """Give up the present question."""
+        self._errand.cancel()
+
+    def after_fork(self) -> None:
+        """Nobody is asked in the child yet."""
+        self._errand.after_fork()
+
+    def _report(self, report: Report) -> None:
+        before, failures = self.last, 0 if self.last is None else self.last.failures
+        try:
+            reading = self.rules.judge(report, failures)
+        except ConfigError as error:  # the function returned a status that does not exist
+            bad = Report(report.began, report.seconds, error=error)
+            reading = self.rules.judge(bad, failures)
+        self._heard = report.began + report.seconds
+        self.last = reading
+        self.done += 1
+        self._told((self, before))
