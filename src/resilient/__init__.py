@@ -76,6 +76,9 @@ if TYPE_CHECKING:
     from resilient.policies.rate_limiter import RateLimit
     from resilient.policies.throttle import Throttle, throttle
     from resilient.recommended import protect
+    from resilient.system.feature_gate import Feature
+    from resilient.system.features import feature
+    from resilient.system.standing import FeatureState, FeatureStatus, Frozen
     from resilient.telemetry.logs import enable_logs
 
 __all__ = [
@@ -105,8 +108,12 @@ __all__ = [
     "FailoverTarget",
     "Fallback",
     "FallbackUsed",
+    "Feature",
+    "FeatureState",
+    "FeatureStatus",
     "FeatureUnavailableError",
     "Freshness",
+    "Frozen",
     "Hedge",
     "HedgeMetrics",
     "LimitChanged",
@@ -146,6 +153,7 @@ __all__ = [
     "enable_logs",
     "failover",
     "fallback",
+    "feature",
     "hedge",
     "importance",
     "mode_gate",
@@ -172,6 +180,10 @@ _LAZY = {
     "Bulkhead": "resilient.policies.bulkhead",
     "Failover": "resilient.policies.failover",
     "FailoverTarget": "resilient.policies.failover",
+    "Feature": "resilient.system.feature_gate",
+    "FeatureState": "resilient.system.standing",
+    "FeatureStatus": "resilient.system.standing",
+    "Frozen": "resilient.system.standing",
     "Hedge": "resilient.policies.hedge",
     "HedgeMetrics": "resilient.policies.hedge",
     "Mode": "resilient.mode",
@@ -188,6 +200,7 @@ _LAZY = {
     "default_mode": "resilient.mode",
     "enable_logs": "resilient.telemetry.logs",
     "failover": "resilient.policies.failover",
+    "feature": "resilient.system.features",
     "hedge": "resilient.policies.hedge",
     "mode_gate": "resilient.policies.mode_gate",
     "protect": "resilient.recommended",

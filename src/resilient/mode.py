@@ -23,6 +23,7 @@ from resilient.system.declaring import Declaring
 from resilient.system.engine import Override, Trip
 from resilient.system.evidence import clamp
 from resilient.system.explain import Explanation, explain
+from resilient.system.freezing import Freezing
 from resilient.system.history import Statistics
 from resilient.system.metric import Metric
 from resilient.system.probing import Probing
@@ -45,7 +46,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class SystemOperationMode(Declaring, Probing, Ticking):
+class SystemOperationMode(Declaring, Probing, Freezing, Ticking):
     """Turns evidence about components into a score, a state and a mode: steadily, and explained.
 
     It starts in NORMAL, with no thread and no task: it is brought up to date when it is read, if

@@ -12,6 +12,7 @@ from resilient import (
     Bulkhead,
     BulkheadFullError,
     CircuitBreaker,
+    Feature,
     FeatureUnavailableError,
     Mode,
     ModeGate,
@@ -19,6 +20,7 @@ from resilient import (
     Rejected,
     ThrottledError,
     bulkhead,
+    feature,
     mode_gate,
 )
 from resilient.core.waiting import Waiting
@@ -100,6 +102,11 @@ def _made_mode_gate(name: str, **settings: Any) -> ModeGate:
     return mode_gate(name, mode=mode, **settings)
 
 
+def _made_feature(name: str, **settings: Any) -> Feature:
+    mode: Any = SimpleNamespace(current=Mode.NORMAL, frozen=None)
+    return feature(name, mode=mode, **settings)
+
+
 def _bulkhead(_: Ending) -> tuple[object, ...]:
     return (0, 0, False, 0)
 
@@ -118,7 +125,7 @@ def _adaptive(ending: Ending) -> tuple[object, ...]:
     return (0, 1, 0, int(ending.verdict == "failure"))
 
 
-def _mode_gate(_: Ending) -> tuple[object, ...]:
+def _rejected(_: Ending) -> tuple[object, ...]:
     return (0,)
 
 
@@ -180,8 +187,9 @@ KINDS: dict[str, Kind] = {
         {},
         probe,
         FeatureUnavailableError,
-        _mode_gate,
+        _rejected,
     ),
+    "feature": Kind(_made_feature, {}, {}, probe, FeatureUnavailableError, _rejected),
 }
 
 WAITING: dict[str, Callable[[Any], Any]] = {
@@ -220,6 +228,7 @@ BOOKS: dict[type[Any], Callable[[Any], tuple[object, ...]]] = {
     Throttle: lambda gate: (gate.accepts, gate.requests, gate.throttled),
     AdaptiveLimit: lambda gate: (gate.in_flight, gate.admitted, gate.rejected, gate.drops),
     ModeGate: lambda gate: (gate.rejected,),
+    Feature: lambda gate: (gate.rejected,),
 }
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import resilient
 from resilient import (
     CircuitBreaker,
+    Feature,
     Mode,
     ModeGate,
     Rejected,
@@ -283,8 +284,8 @@ class World:
 
     def act(self, policy: Any, what: str) -> None:
         """What somebody does by hand, if it is something that such a policy knows."""
-        if isinstance(policy, ModeGate):
-            policy.mode = SimpleNamespace(current=MODES.get(what, Mode.NORMAL))
+        if isinstance(policy, Feature | ModeGate):
+            policy.mode = SimpleNamespace(current=MODES.get(what, Mode.NORMAL), frozen=None)
         elif what == "hold" and hasattr(policy, "in_flight"):
             permit = policy.admit()
             if not isinstance(permit, Rejected | Waiting):

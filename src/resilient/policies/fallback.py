@@ -67,6 +67,10 @@ class Fallback(Policy):
         self._tell(call, place, None, error)
         return Outcome(error=passed[-1], reasons=passed[:-1])
 
+    def covers(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """For which of the policies inside, called `names`, an answer shows that it can answer."""
+        return names
+
     def observe(self, line: Line, guard: Guarded) -> Line:
         """`line`, remembering its answers for `stale`."""
         return (
@@ -127,7 +131,7 @@ class Fallback(Policy):
                     source=None if answer is None else answer.source,
                     freshness="none" if answer is None else answer.freshness.value,
                     error=brief(error),
-                    inside=call.guard.names_inside(place),
+                    inside=self.covers(call.guard.names_inside(place)),
                 )
             )
 
