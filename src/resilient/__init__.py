@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from resilient.system.feature_gate import Feature
     from resilient.system.features import feature
     from resilient.system.standing import FeatureState, FeatureStatus, Frozen
+    from resilient.telemetry import alerts
     from resilient.telemetry.logs import enable_logs
 
 __all__ = [
@@ -141,6 +142,7 @@ __all__ = [
     "Timeout",
     "adaptive_limit",
     "aimd",
+    "alerts",
     "alternative",
     "backoff",
     "breaker",
@@ -195,6 +197,7 @@ _LAZY = {
     "Throttle": "resilient.policies.throttle",
     "adaptive_limit": "resilient.policies.adaptive",
     "aimd": "resilient.policies.limit_algorithms",
+    "alerts": "resilient.telemetry",
     "bulkhead": "resilient.policies.bulkhead",
     "criticality": "resilient.policies.criticality",
     "default_mode": "resilient.mode",

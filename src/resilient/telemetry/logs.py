@@ -8,12 +8,10 @@ from typing import Any
 import structlog
 
 from resilient.core.hub import subscribe
-from resilient.errors import ConfigError
 from resilient.events import Event, Severity, Subscription
+from resilient.telemetry.severities import rank, severity_of, words
 
 __all__ = ["enable_logs", "write"]
-
-_RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def enable_logs(severity: Severity | str = Severity.INFO, *, logger: Any = None) -> Subscription:
@@ -30,15 +28,11 @@ def enable_logs(severity: Severity | str = Severity.INFO, *, logger: Any = None)
 
         resilient.enable_logs("warning")
     """
-    try:
-        least = _RANK[Severity(severity.lower() if isinstance(severity, str) else severity)]
-    except (ValueError, AttributeError):
-        names = ", ".join(each.value for each in Severity)
-        raise ConfigError("severity", severity, f"one of {names}") from None
+    least = rank(severity_of("severity", severity))
     target = structlog.get_logger() if logger is None else logger
 
     def log(event: Event) -> None:
-        if _RANK[event.severity] >= least:
+        if rank(event.severity) >= least:
             write(target, event)
 
     return subscribe(Event, log)
@@ -52,13 +46,8 @@ def write(logger: Any, event: Event) -> None:
         if field not in {"name", "at"}
     }
     method = getattr(logger.bind(policy=event.name), event.severity.value)
-    method(_words(type(event).__name__), **{k: v for k, v in details.items() if v is not None})
+    method(words(type(event).__name__), **{k: v for k, v in details.items() if v is not None})
 
 
 def _plain(value: object) -> object:
     return value.name if isinstance(value, Enum) else value
-
-
-def _words(name: str) -> str:
-    """``CircuitOpened`` as ``circuit_opened``."""
-    return "".join("_" + each.lower() if each.isupper() else each for each in name).lstrip("_")
