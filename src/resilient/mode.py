@@ -19,9 +19,11 @@ from typing import TypeVar
 
 from resilient.clock import Clock, Duration, seconds
 from resilient.core.hub import hub
+from resilient.system.checkup import Checkup
 from resilient.system.declaring import Declaring
 from resilient.system.engine import Override, Trip
 from resilient.system.evidence import clamp
+from resilient.system.expecting import Expecting
 from resilient.system.explain import Explanation, explain
 from resilient.system.freezing import Freezing
 from resilient.system.history import Statistics
@@ -46,7 +48,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class SystemOperationMode(Declaring, Probing, Freezing, Ticking):
+class SystemOperationMode(Declaring, Probing, Freezing, Expecting, Checkup, Ticking):
     """Turns evidence about components into a score, a state and a mode: steadily, and explained.
 
     It starts in NORMAL, with no thread and no task: it is brought up to date when it is read, if

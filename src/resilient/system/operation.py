@@ -17,12 +17,14 @@ from resilient.events import CircuitChanged, CircuitState, FallbackUsed
 from resilient.system.component import Component
 from resilient.system.engine import Engine
 from resilient.system.history import History
+from resilient.system.incident import Incidents
 from resilient.system.ledger import Ledger
 from resilient.system.metric import Metric
 from resilient.system.noticing import Noticing
 from resilient.system.settings import Settings
 from resilient.system.states import Mode, ModeChange
 from resilient.system.timeline import Timeline
+from resilient.system.traffic import Totals, Traffic
 from resilient.system.view import View, Witness
 
 __all__ = ["Operation"]
@@ -63,6 +65,8 @@ class Operation:
         self._owner = 0
         self._sequence = 0
         self._noticing = Noticing(name)
+        self._incidents = Incidents()
+        self._traffic: Traffic | None = None
         self._foreign: set[str] = set()
         self._kinds: dict[type, bool] = {}
         self._listen()
@@ -198,10 +202,15 @@ class Operation:
                 sequence=self._sequence,
             )
             self._history.changes.append(change)
+            self._incidents.note(transition, change, self._totals())
             self._offer(change)
             hub.bus.publish(change)
         for event in self._noticing.news(self._engine):
             hub.bus.publish(event)
+
+    def _totals(self) -> Totals:
+        """What was served so far, if anybody counts it."""
+        return Totals() if self._traffic is None else self._traffic.totals
 
     def _keep_ticking(self) -> None:
         """See to it that somebody looks again, if there are jobs."""
