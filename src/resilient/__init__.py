@@ -38,6 +38,8 @@ from resilient.events import (
     CircuitOpened,
     CircuitOverridden,
     CircuitState,
+    ComponentFailed,
+    ComponentRecovered,
     Event,
     FallbackUsed,
     LimitChanged,
@@ -74,10 +76,16 @@ if TYPE_CHECKING:
     from resilient.policies.mode_gate import ModeGate, mode_gate
     from resilient.policies.rate_limit import rate_limit
     from resilient.policies.rate_limiter import RateLimit
+    from resilient.policies.slow_start import slow_start
+    from resilient.policies.slow_start_gate import SlowStart
     from resilient.policies.throttle import Throttle, throttle
     from resilient.recommended import protect
+    from resilient.system.checkup import CheckStatus, ComponentCheck, HealthCheck
     from resilient.system.feature_gate import Feature
     from resilient.system.features import feature
+    from resilient.system.impact import Impact, Performance
+    from resilient.system.incident import Incident
+    from resilient.system.noticing import CascadeDetected
     from resilient.system.standing import FeatureState, FeatureStatus, Frozen
     from resilient.telemetry import alerts
     from resilient.telemetry.logs import enable_logs
@@ -91,6 +99,8 @@ __all__ = [
     "CallRejected",
     "CallTimedOut",
     "CallTimeoutError",
+    "CascadeDetected",
+    "CheckStatus",
     "CircuitBreaker",
     "CircuitChanged",
     "CircuitClosed",
@@ -100,6 +110,9 @@ __all__ = [
     "CircuitOverridden",
     "CircuitState",
     "Clock",
+    "ComponentCheck",
+    "ComponentFailed",
+    "ComponentRecovered",
     "ConfigError",
     "Criticality",
     "Deadline",
@@ -115,14 +128,18 @@ __all__ = [
     "FeatureUnavailableError",
     "Freshness",
     "Frozen",
+    "HealthCheck",
     "Hedge",
     "HedgeMetrics",
+    "Impact",
+    "Incident",
     "LimitChanged",
     "MissingExtraError",
     "Mode",
     "ModeChange",
     "ModeGate",
     "Outcome",
+    "Performance",
     "Pipeline",
     "RateLimit",
     "RateLimitedError",
@@ -133,6 +150,7 @@ __all__ = [
     "RetryGaveUp",
     "RetryScheduled",
     "Severity",
+    "SlowStart",
     "SystemOperationMode",
     "SystemState",
     "TargetEjected",
@@ -169,6 +187,7 @@ __all__ = [
     "retry_budget",
     "set_active",
     "shutdown",
+    "slow_start",
     "stale",
     "subscribe",
     "throttle",
@@ -180,18 +199,26 @@ __all__ = [
 _LAZY = {
     "AdaptiveLimit": "resilient.policies.adaptive_limit",
     "Bulkhead": "resilient.policies.bulkhead",
+    "CascadeDetected": "resilient.system.noticing",
+    "CheckStatus": "resilient.system.checkup",
+    "ComponentCheck": "resilient.system.checkup",
     "Failover": "resilient.policies.failover",
     "FailoverTarget": "resilient.policies.failover",
     "Feature": "resilient.system.feature_gate",
     "FeatureState": "resilient.system.standing",
     "FeatureStatus": "resilient.system.standing",
     "Frozen": "resilient.system.standing",
+    "HealthCheck": "resilient.system.checkup",
     "Hedge": "resilient.policies.hedge",
     "HedgeMetrics": "resilient.policies.hedge",
+    "Impact": "resilient.system.impact",
+    "Incident": "resilient.system.incident",
     "Mode": "resilient.mode",
     "ModeChange": "resilient.mode",
     "ModeGate": "resilient.policies.mode_gate",
+    "Performance": "resilient.system.impact",
     "RateLimit": "resilient.policies.rate_limiter",
+    "SlowStart": "resilient.policies.slow_start_gate",
     "SystemOperationMode": "resilient.mode",
     "SystemState": "resilient.mode",
     "Throttle": "resilient.policies.throttle",
@@ -208,6 +235,7 @@ _LAZY = {
     "mode_gate": "resilient.policies.mode_gate",
     "protect": "resilient.recommended",
     "rate_limit": "resilient.policies.rate_limit",
+    "slow_start": "resilient.policies.slow_start",
     "throttle": "resilient.policies.throttle",
 }
 
