@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pybreaker
 
 from resilient.clock import Clock, Duration, chosen, seconds
+from resilient.core.configured import UNSET, Recipe, UnsetType, configured
 from resilient.core.ports import Criticality, ModePort
 from resilient.errors import ConfigError
 from resilient.policies.circuit_breaker import CircuitBreaker
@@ -23,18 +25,18 @@ __all__ = ["breaker"]
 def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name optional)
     name: str,
     *,
-    failure_threshold: int | None = 5,
-    failure_rate: float | None = None,
-    window: Duration | LastCalls = 30,
+    failure_threshold: int | UnsetType | None = UNSET,
+    failure_rate: float | UnsetType | None = UNSET,
+    window: Duration | LastCalls | UnsetType = UNSET,
     minimum_calls: int | None = None,
-    slow_call_duration: Duration | None = None,
-    slow_call_rate: float | None = 1.0,
-    reset_timeout: Duration = 60,
-    reset_backoff: float = 1.0,
+    slow_call_duration: Duration | UnsetType | None = UNSET,
+    slow_call_rate: float | UnsetType | None = UNSET,
+    reset_timeout: Duration | UnsetType = UNSET,
+    reset_backoff: float | UnsetType = UNSET,
     max_reset_timeout: Duration | None = None,
-    reset_jitter: float = 0.0,
-    half_open_calls: int = 1,
-    half_open_success_rate: float = 1.0,
+    reset_jitter: float | UnsetType = UNSET,
+    half_open_calls: int | UnsetType = UNSET,
+    half_open_success_rate: float | UnsetType = UNSET,
     half_open_timeout: Duration | None = None,
     on: Catch = Exception,
     ignore: Catch = (),
@@ -52,12 +54,16 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
 ) -> CircuitBreaker:
     """Make a circuit breaker: it stops calling a dependency that fails, and tries again later.
 
+    Its numbers are, unless they are given here, those of the section ``breaker`` of the settings,
+    or of ``breaker.<name>``; they follow `resilient.configure`. The defaults named below hold where
+    nothing is configured.
+
     When it opens (each may be `None`; with none of the three it only counts):
 
     * `failure_threshold`: this many failures in a row. Default 5.
-    * `failure_rate`: this share of the calls in the window failed, in (0, 1].
+    * `failure_rate`: this share of the calls in the window failed, in (0, 1]. Default `None`.
     * `slow_call_duration`, `slow_call_rate`: this share of the calls took longer than so many
-      seconds, failures included.
+      seconds, failures included. Default `None`, and 1.0.
 
     What it counts over:
 
@@ -70,14 +76,15 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
     * `reset_timeout`: seconds. Default 60.
     * `reset_backoff`: factor for each opening since it was last closed, up to
       `max_reset_timeout` seconds (default 600, or `reset_timeout` if that is longer).
-    * `reset_jitter`: random share of the open time, up or down, in [0, 1].
+      Default 1.
+    * `reset_jitter`: random share of the open time, up or down, in [0, 1]. Default 0.
     * `retry_after`: a function of the failure that opened it, giving seconds or `None`.
 
     How it closes again:
 
     * `half_open_calls`: trial calls let through, outstanding and judged together. Default 1.
     * `half_open_success_rate`: the share of them that must succeed, in (0, 1]. A trial call that is
-      slow counts as failed.
+      slow counts as failed. Default 1.
     * `half_open_timeout`: seconds after which a trial call that has not ended loses its place to
       the next caller. Default: `reset_timeout`.
 
@@ -112,34 +119,29 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
         raise ConfigError("storage", storage, "no storage for a breaker with a key")
     if not (mode is None or isinstance(mode, ModePort)):
         raise ConfigError("mode", mode, "a SystemOperationMode, or None for the default one")
-    size = window.number if isinstance(window, LastCalls) else None
-    reset = seconds("reset_timeout", reset_timeout)
     listeners = tuple(listeners)
     bridge = Bridge(listeners, storage) if listeners or storage is not None else None
-    rules = Rules(
-        name=named(name),
-        failure_threshold=optional(whole, "failure_threshold", failure_threshold),
-        failure_rate=optional(_share, "failure_rate", failure_rate),
-        slow_call_duration=optional(seconds, "slow_call_duration", slow_call_duration),
-        slow_call_rate=optional(_share, "slow_call_rate", slow_call_rate),
-        minimum_calls=_minimum(minimum_calls, size),
-        window_seconds=None if isinstance(window, LastCalls) else seconds("window", window),
-        window_calls=size or 0,
-        reset_timeout=reset,
-        reset_backoff=_backoff(reset_backoff),
-        max_reset_timeout=_cap(max_reset_timeout, reset),
-        reset_jitter=positive("reset_jitter", reset_jitter, most=1, zero=True),
-        half_open_calls=whole("half_open_calls", half_open_calls),
-        half_open_success_rate=_share("half_open_success_rate", half_open_success_rate),
-        half_open_timeout=(
-            reset if half_open_timeout is None else seconds("half_open_timeout", half_open_timeout)
-        ),
-        straight=failure_result is None
-        and storage is None
-        and not (bridge and bridge.on_each_call),
-    )
-    return CircuitBreaker(
-        rules,
+    plain = failure_result is None and storage is None and not (bridge and bridge.on_each_call)
+    given = {
+        "failure_threshold": failure_threshold,
+        "failure_rate": failure_rate,
+        "window": window,
+        "minimum_calls": _or_unset(minimum_calls),
+        "slow_call_duration": slow_call_duration,
+        "slow_call_rate": slow_call_rate,
+        "reset_timeout": reset_timeout,
+        "reset_backoff": reset_backoff,
+        "max_reset_timeout": _or_unset(max_reset_timeout),
+        "reset_jitter": reset_jitter,
+        "half_open_calls": half_open_calls,
+        "half_open_success_rate": half_open_success_rate,
+        "half_open_timeout": _or_unset(half_open_timeout),
+    }
+    clips = {"minimum_calls": minimum_calls is None, "max_reset_timeout": max_reset_timeout is None}
+    recipe = Recipe("breaker", named(name), given, partial(_rules, name, plain, clips))
+    values = configured.values
+    made = CircuitBreaker(
+        recipe(values),
         Judge(
             matcher("on", on),
             matcher("ignore", ignore),
@@ -155,19 +157,55 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
         criticality=None if criticality is None else Criticality.of(criticality),
         mode=mode,
     )
+    configured.follow(made, recipe, values)
+    return made
+
+
+def _or_unset(value: Any) -> Any:
+    return UNSET if value is None else value
+
+
+def _rules(
+    name: str,
+    plain: bool,  # noqa: FBT001  (bound by `breaker`)
+    clips: Mapping[str, bool],
+    given: Mapping[str, Any],
+) -> Rules:
+    """Check every number; one that `clips` was not given, and gives way to what it must fit."""
+    window, timeout = given["window"], given["half_open_timeout"]
+    size = window.number if isinstance(window, LastCalls) else None
+    reset = seconds("reset_timeout", given["reset_timeout"])
+    return Rules(
+        name=name,
+        failure_threshold=optional(whole, "failure_threshold", given["failure_threshold"]),
+        failure_rate=optional(_share, "failure_rate", given["failure_rate"]),
+        slow_call_duration=optional(seconds, "slow_call_duration", given["slow_call_duration"]),
+        slow_call_rate=optional(_share, "slow_call_rate", given["slow_call_rate"]),
+        minimum_calls=_minimum(given["minimum_calls"], size, clips=clips["minimum_calls"]),
+        window_seconds=None if size is not None else seconds("window", window),
+        window_calls=size or 0,
+        reset_timeout=reset,
+        reset_backoff=_backoff(given["reset_backoff"]),
+        max_reset_timeout=_cap(given["max_reset_timeout"], reset, clips=clips["max_reset_timeout"]),
+        reset_jitter=positive("reset_jitter", given["reset_jitter"], most=1, zero=True),
+        half_open_calls=whole("half_open_calls", given["half_open_calls"]),
+        half_open_success_rate=_share("half_open_success_rate", given["half_open_success_rate"]),
+        half_open_timeout=reset if timeout is None else seconds("half_open_timeout", timeout),
+        straight=plain,
+    )
 
 
 def _share(setting: str, value: float) -> float:
     return positive(setting, value, most=1)
 
 
-def _minimum(given: int | None, size: int | None) -> int:
-    if given is None:
-        return 20 if size is None else min(20, size)
-    whole("minimum_calls", given)
-    if size is not None and given > size:
-        raise ConfigError("minimum_calls", given, f"at most the {size} calls that the window holds")
-    return given
+def _minimum(value: int, size: int | None, *, clips: bool) -> int:
+    whole("minimum_calls", value)
+    if size is None or value <= size:
+        return value
+    if not clips:
+        raise ConfigError("minimum_calls", value, f"at most the {size} calls that the window holds")
+    return size
 
 
 def _backoff(value: float) -> float:
@@ -176,11 +214,9 @@ def _backoff(value: float) -> float:
     return float(value)
 
 
-def _cap(given: Duration | None, reset: float) -> float:
-    if given is None:
-        return max(600.0, reset)
-    cap = seconds("max_reset_timeout", given)
-    if cap < reset:
+def _cap(value: Duration, reset: float, *, clips: bool) -> float:
+    cap = seconds("max_reset_timeout", value)
+    if cap < reset and not clips:
         allowed = f"at least the reset_timeout of {reset:g} s"
-        raise ConfigError("max_reset_timeout", given, allowed)
-    return cap
+        raise ConfigError("max_reset_timeout", value, allowed)
+    return max(cap, reset)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from resilient.clock import Clock, Duration, chosen
+from resilient.core.configured import UNSET, Recipe, UnsetType, configured
 from resilient.core.gate import Gate
 from resilient.core.hub import hub
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Places
 from resilient.core.ports import Criticality
 from resilient.core.waiting import Waiting
-from resilient.errors import BulkheadFullError, Rejected
+from resilient.errors import BulkheadFullError, ConfigError, Rejected
 from resilient.policies.keeper import Queueing, queueing
-from resilient.policies.match import named, whole
+from resilient.policies.match import named, needed, whole
 from resilient.policies.ranks import Order
 from resilient.policies.waiting_room import WaitingRoom
 
@@ -68,13 +72,14 @@ class Bulkhead(Gate):
     def _begin(self) -> None:
         self._counting = threading.RLock()  # reentrant: a finaliser may come back
         self._places: list[None] = [None] * self.limit
+        self._surplus = 0  # places that are still out though the limit has shrunk
         self.waiting = False
         self.free: Places = self._places if hub.active else _OPEN
 
     @property
     def in_flight(self) -> int:
         """Calls under way: admitted and not yet ended."""
-        return self.limit - len(self._places)
+        return self.limit + self._surplus - len(self._places)
 
     @property
     def queued(self) -> int:
@@ -123,6 +128,7 @@ class Bulkhead(Gate):
     def take(self, level: Criticality, /) -> Places | None:
         """A slot, also while the straight line finds none."""
         del level
+        self._shrink()
         places: Places = self._places if hub.active else _OPEN
         try:
             places.pop()
@@ -137,8 +143,7 @@ class Bulkhead(Gate):
     def crowded(self, waiting: bool, /) -> None:  # noqa: FBT001  (a state, told as it is)
         """Shut the straight line while somebody waits."""
         self.waiting = waiting
-        if hub.active:
-            self.free = _NO_PLACES if waiting else self._places
+        self._line_up()
 
     def busy(self, level: Criticality, /) -> str:
         """Why there is no slot."""
@@ -152,6 +157,40 @@ class Bulkhead(Gate):
         self.announce(reason)
         return BulkheadFullError(self.name, None, reason)
 
+    # Another limit
+
+    def obey(self, made: tuple[int, Queueing], /) -> None:
+        """Take another limit and queue from now on; nobody under way or waiting loses a place.
+
+        Calls beyond a lower limit run to their end, and their places are not given out again.
+        """
+        limit, (queue, _, max_wait) = made
+        with self._room.lock:
+            self._room.resize(queue, max_wait)
+            self._surplus += self.limit - limit
+            self.limit = limit
+            if self._surplus < 0:
+                self._places.extend([None] * -self._surplus)
+                self._surplus = 0
+            self._shrink()
+        self._room.hand_over()
+
+    def _shrink(self) -> None:
+        """Take in surplus places that came back. Called with the lock."""
+        if not self._surplus:
+            return
+        with suppress(IndexError):
+            while self._surplus:
+                self._places.pop()
+                self._surplus -= 1
+        self._line_up()
+
+    def _line_up(self) -> None:
+        """Let the straight line take places, unless somebody waits or there are too many."""
+        if hub.active:
+            shut = self.waiting or self._surplus
+            self.free = _NO_PLACES if shut else self._places
+
     # What the hub and others ask
 
     def describe(self) -> str:
@@ -161,10 +200,10 @@ class Bulkhead(Gate):
     def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
         """Work, or let everything pass uncounted, those who wait included."""
         with self._room.lock:
-            if not active:
-                self.free = _OPEN
+            if active:
+                self._line_up()
             else:
-                self.free = _NO_PLACES if self.waiting else self._places
+                self.free = _OPEN
         if not active:
             self._room.hand_over()
 
@@ -175,21 +214,24 @@ class Bulkhead(Gate):
         self._begin()
 
 
-def bulkhead(  # noqa: PLR0913  (every setting of a bulkhead, all but `limit` optional)
+def bulkhead(  # noqa: PLR0913  (every setting of a bulkhead)
     name: str,
     *,
-    limit: int,
-    queue: int = 0,
-    max_wait: Duration | None = None,
+    limit: int | UnsetType = UNSET,
+    queue: int | UnsetType = UNSET,
+    max_wait: Duration | UnsetType | None = UNSET,
     order: Order = "fifo",
     clock: Clock | None = None,
 ) -> Bulkhead:
     """Let at most `limit` calls run at a time.
 
     * `name`: what errors and events call it.
+    * `limit`: may only be left out if the setting ``bulkhead.limit`` or ``bulkhead.<name>.limit``
+      has a value.
     * `queue`: how many more calls may wait for a slot; those beyond are refused at once with
-      `BulkheadFullError`.
-    * `max_wait`: the longest time to wait, in seconds; by default as long as the `deadline` leaves.
+      `BulkheadFullError`. Default: the setting ``bulkhead.queue``, 0.
+    * `max_wait`: the longest time to wait, in seconds; `None` is as long as the `deadline` leaves.
+      Default: the setting ``bulkhead.max_wait``, `None`.
       On a thread that runs an event loop a ``def`` does not wait: it is refused.
     * `order`: who of those waiting is next: ``"fifo"``, the one who came first, or ``"lifo"``, the
       one who came last, which under lasting overload answers some in time rather than all too late.
@@ -210,5 +252,24 @@ def bulkhead(  # noqa: PLR0913  (every setting of a bulkhead, all but `limit` op
         with reports:
             ...
     """
-    waiting = queueing(queue, order, max_wait)
-    return Bulkhead(named(name), whole("limit", limit), waiting, chosen(clock))
+    given = {"limit": limit, "queue": queue, "max_wait": max_wait}
+    recipe = Recipe("bulkhead", named(name), given, partial(_sizes, name, order, max_wait is UNSET))
+    values = configured.values
+    size, waiting = recipe(values)
+    made = Bulkhead(name, size, waiting, chosen(clock))
+    configured.follow(made, recipe, values)
+    return made
+
+
+def _sizes(
+    name: str,
+    order: Order,
+    clips: bool,  # noqa: FBT001  (bound by `bulkhead`)
+    given: Mapping[str, Any],
+) -> tuple[int, Queueing]:
+    limit, queue, max_wait = given["limit"], given["queue"], given["max_wait"]
+    if limit is None:
+        raise ConfigError("limit", None, needed("a whole number >= 1", "bulkhead", "limit", name))
+    if clips and queue == 0:
+        max_wait = None
+    return whole("limit", limit), queueing(queue, order, max_wait)

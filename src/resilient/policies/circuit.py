@@ -307,18 +307,23 @@ class Circuit:
         self.window.edge = -math.inf
         self.window = window
 
+    def obey(self, now: float) -> None:
+        """Go on by the new rules of the owner."""
+        self.owner.rules.fit(self.window, now)
+        self.align(now)
+
     def align(self, now: float) -> None:
         """Tell the straight line whether it may count, until when, and up to which duration."""
         owner, window = self.owner, self.window
-        window.limit = -math.inf if self.latency is not None else owner.rules.slow_limit
         self.live = window if self._counting() and owner.rules.straight else None
         until = {OPEN: self.until, CircuitState.FORCED_OPEN: math.inf}.get(self.state, -math.inf)
         self.barred = until if owner.active else -math.inf
         self._set_edge(window.counts(now))
 
     def _set_edge(self, counts: Counts) -> None:
-        window = self.window
-        may_count = self._counting() and not self.owner.rules.must_look(self.streak, counts)
+        window, rules = self.window, self.owner.rules
+        window.limit = -math.inf if self.latency is not None else rules.slow_limit
+        may_count = self._counting() and not rules.must_look(self.streak, counts)
         window.edge = window.until() if may_count else -math.inf
 
     def _counting(self) -> bool:

@@ -212,6 +212,16 @@ class CircuitBreaker(Switchboard):
         """One line for `pipeline.describe()`."""
         return f"breaker({self.name!r}): {self.rules.describe()}"
 
+    def obey(self, rules: Rules, /) -> None:
+        """Work by these rules from now on: states, windows and counts stay.
+
+        An open time or trial calls that have begun end by the old ones.
+        """
+        with self.lock:
+            self.rules = rules
+            for circuit in self.circuits():
+                circuit.obey(self.clock.monotonic())
+
     # What the hub asks
 
     def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)

@@ -73,6 +73,28 @@ class FixedWindow:
         self._start(now)
         self._count = self.burst - math.floor(tokens)
 
+    def change(self, per: float, rate: int, now: float) -> None:
+        """Go on with another rate; with another length, a window of that begins now.
+
+        Places taken in this window count in it. Whoever waits keeps the appointed time, and has a
+        place in the new window of that time.
+        """
+        self._roll(now)
+        ahead = [(self._opening(number), taken) for number, taken in self._ahead.items()]
+        count, self.burst = self._count, rate
+        self._from = {}
+        if per == self._per:
+            return
+        self._per = per
+        self._start(now)
+        self._count = count
+        for opening, taken in ahead:
+            number = self._zero + math.floor((opening - now) / per)
+            if number == self._number:
+                self._count += taken
+            else:
+                self._ahead[number] = self._ahead.get(number, 0) + taken
+
     def alone(self) -> None:
         """Shut the quick way, until `done`."""
         self._busy += 1

@@ -20,7 +20,7 @@ class KeyedStore(Generic[V]):
     have passed since that look.
     """
 
-    __slots__ = ("_clock", "_line", "_make", "_most", "_ttl", "_used", "values")
+    __slots__ = ("_clock", "_line", "_make", "_most", "_used", "ttl", "values")
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class KeyedStore(Generic[V]):
         self._make = make
         self._used = used
         self._most = most
-        self._ttl = ttl
+        self.ttl = ttl
         self._clock = clock
 
     def get(self, key: Hashable) -> V:
@@ -65,7 +65,7 @@ class KeyedStore(Generic[V]):
                 key, (used, looked) = next(iter(self._line.items()))
             except (RuntimeError, StopIteration):
                 return
-            if now - looked < self._ttl and len(self.values) < self._most:
+            if now - looked < self.ttl and len(self.values) < self._most:
                 return
             self._line.pop(key, None)
             value = self.values.get(key)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from resilient.core.inspection import gives_coroutine
 from resilient.errors import ConfigError, Rejected
 
@@ -15,6 +17,7 @@ __all__ = [
     "matcher",
     "named",
     "names_rejection",
+    "needed",
     "optional",
     "positive",
     "whole",
@@ -86,6 +89,12 @@ def named(value: object) -> str:
     if not (isinstance(value, str) and value):
         raise ConfigError("name", value, "a string that is not empty")
     return value
+
+
+def needed(allowed: str, section: str, setting: str, name: str) -> str:
+    """What is `allowed` where nothing was given, and where it may be given."""
+    key = msgspec.json.encode(name).decode()
+    return f"{allowed}, as {setting}= or in the settings: [{section}.{key}] {setting} = ..."
 
 
 def whole(setting: str, value: object, *, least: int = 1) -> int:

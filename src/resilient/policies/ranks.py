@@ -20,12 +20,12 @@ class RankedQueue(Generic[T]):
     Within a level the order is that of arrival, or with ``"lifo"`` the newest first.
     """
 
-    __slots__ = ("_levels", "_lifo", "_most", "_size")
+    __slots__ = ("_levels", "_lifo", "_size", "most")
 
     def __init__(self, most: int, order: Order) -> None:
         self._levels: tuple[OrderedDict[T, None], ...] = tuple(OrderedDict() for _ in Criticality)
         self._lifo = order == "lifo"
-        self._most = most
+        self.most = most
         self._size = 0
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class RankedQueue(Generic[T]):
 
     def full_for(self, level: Criticality) -> bool:
         """Whether there is neither a place for `level`, nor anybody less critical to give way."""
-        return self._size >= self._most and not any(self._levels[rank(level) + 1 :])
+        return self._size >= self.most and not any(self._levels[rank(level) + 1 :])
 
     def add(self, member: T, level: Criticality) -> T | None:
         """Add `member`, which must not be `full_for` its level; return who had to give way.
@@ -42,7 +42,7 @@ class RankedQueue(Generic[T]):
         That is of the least critical level the one who would have waited longest yet: the last.
         """
         victim = None
-        if self._size >= self._most:
+        if self._size >= self.most:
             least = next(each for each in reversed(self._levels) if each)
             victim, _ = least.popitem(last=not self._lifo)
             self._size -= 1

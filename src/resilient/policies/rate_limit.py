@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping
-from typing import Literal
+from functools import partial
+from typing import Any
+
+import msgspec
 
 from resilient.clock import Clock, Duration, chosen, seconds
+from resilient.core.configured import UNSET, Recipe, UnsetType, configured
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
-from resilient.policies.fixed_window import FixedWindow
 from resilient.policies.levels import shares
-from resilient.policies.match import function, named, optional, positive, whole
+from resilient.policies.match import function, named, needed, optional, positive, whole
 from resilient.policies.rate_limiter import RateLimit
-from resilient.policies.rates import Bucket, Rates
-from resilient.policies.token_bucket import TokenBucket
+from resilient.policies.rates import Algorithm, Rates
 
-__all__ = ["Algorithm", "rate_limit"]
+__all__ = ["rate_limit"]
 
-Algorithm = Literal["token_bucket", "fixed_window"]
 RESERVE: Mapping[Criticality | str, float] = {Criticality.MEDIUM: 0.2, Criticality.LOW: 0.5}
 """Shares left for the more critical. There is no source for such figures: they are a choice."""
 _ROUNDING = 1e-9  # 0.29 * 100 is a little less than 29
 
 
-def rate_limit(  # noqa: PLR0913  (every setting of a rate limit, all but `rate` optional)
+def rate_limit(  # noqa: PLR0913  (every setting of a rate limit)
     name: str,
     *,
-    rate: float,
-    per: Duration = 1.0,
-    burst: int | None = None,
-    max_wait: Duration = 0,
+    rate: float | UnsetType = UNSET,
+    per: Duration | UnsetType = UNSET,
+    burst: int | UnsetType | None = UNSET,
+    max_wait: Duration | UnsetType = UNSET,
     algorithm: Algorithm = "token_bucket",
     reserve: Mapping[Criticality | str, float] = RESERVE,
     key: Callable[..., Hashable] | None = None,
@@ -41,14 +42,16 @@ def rate_limit(  # noqa: PLR0913  (every setting of a rate limit, all but `rate`
     """Let `rate` calls start in `per` seconds; those beyond wait their turn, or are refused.
 
     * `name`: what errors and events call it.
-    * `rate`, `per`: so many calls in so many seconds; ``rate=0.5`` is one in two seconds.
+    * `rate`, `per`: so many calls in so many seconds; ``rate=0.5`` is one in two seconds. `rate`
+      may only be left out if the setting ``rate_limit.rate`` or ``rate_limit.<name>.rate`` has a
+      value; then `per` and `burst`, too, are taken from the settings. Default of `per`: 1 s.
     * `burst`: how many calls may start at once after a quiet time. In any time of length t, at most
       ``burst + rate * t / per`` calls start. Default: the whole calls of one `per`, at least 1
       (as a window of that length lets through, and as Guava and Bucket4j do); 1 paces calls evenly.
     * `max_wait`: a call that would be admitted within so many seconds waits for that, if the
       `deadline` leaves more; all others are refused with `RateLimitedError`, whose `retry_after` is
-      the time until a call would be admitted. Default 0: nobody waits. On a thread that runs an
-      event loop a ``def`` does not wait: it is refused.
+      the time until a call would be admitted. Default: the setting ``rate_limit.max_wait``, 0:
+      nobody waits. On a thread that runs an event loop a ``def`` does not wait: it is refused.
     * `algorithm`: ``"token_bucket"``, or ``"fixed_window"``: `rate` calls, a whole number, in each
       window of `per` seconds, for a limit that is counted like that elsewhere.
     * `reserve`: shares of the burst (of a fixed window: of its places) that calls of a
@@ -73,26 +76,50 @@ def rate_limit(  # noqa: PLR0913  (every setting of a rate limit, all but `rate`
         @search
         async def find(words: str) -> list[Hit]: ...
     """
+    if rate is not UNSET:  # the numbers of one rate are not mixed with those of another
+        per = 1.0 if per is UNSET else per
+        burst = None if burst is UNSET else burst
+    fixed = Rates(
+        name=named(name),
+        key=optional(function, "key", key),
+        max_keys=whole("max_keys", max_keys),
+        key_ttl=seconds("key_ttl", key_ttl),
+        algorithm=algorithm,
+    )
+    given = {"rate": rate, "per": per, "burst": burst, "max_wait": max_wait}
+    make = partial(_rates, fixed, shares("reserve", reserve, zero=True), burst is UNSET)
+    recipe = Recipe("rate_limit", name, given, make)
+    values = configured.values
+    made = RateLimit(recipe(values), chosen(clock))
+    configured.follow(made, recipe, values)
+    return made
+
+
+def _rates(
+    fixed: Rates,
+    reserve: Mapping[Criticality, float],
+    clips: bool,  # noqa: FBT001  (bound by `rate_limit`)
+    given: Mapping[str, Any],
+) -> Rates:
+    """Check every number. A burst that `clips` was not given, and no fixed window's concern."""
+    rate, burst, algorithm = given["rate"], given["burst"], fixed.algorithm
+    if rate is None:
+        raise ConfigError("rate", None, needed("a number > 0", "rate_limit", "rate", fixed.name))
     rate = positive("rate", rate)
-    length = seconds("per", per)
-    most = _burst(algorithm, rate, burst)
+    length = seconds("per", given["per"])
+    most = _burst(algorithm, rate, None if clips and algorithm == "fixed_window" else burst)
     step = length / rate
     if not 0 < step < math.inf:
         raise ConfigError("rate", rate, "a rate whose calls are a finite time apart")
-    wait = seconds("max_wait", max_wait, zero=True)
-    return RateLimit(
-        Rates(
-            name=named(name),
-            make=_maker(algorithm, length, step, most),
-            held=_held(reserve, most),
-            max_wait=wait,
-            refill=most * step,
-            words=_words(algorithm, rate, length, most, wait),
-            key=optional(function, "key", key),
-            max_keys=whole("max_keys", max_keys),
-            key_ttl=seconds("key_ttl", key_ttl),
-        ),
-        chosen(clock),
+    wait = seconds("max_wait", given["max_wait"], zero=True)
+    return msgspec.structs.replace(
+        fixed,
+        step=step,
+        per=length,
+        burst=most,
+        held=_held(reserve, most),
+        max_wait=wait,
+        words=_words(algorithm, rate, length, most, wait),
     )
 
 
@@ -108,17 +135,11 @@ def _burst(algorithm: str, rate: float, burst: int | None) -> int:
     return int(rate)
 
 
-def _maker(algorithm: str, per: float, step: float, most: int) -> Callable[[float], Bucket]:
-    if algorithm == "token_bucket":
-        return lambda now: TokenBucket(step, most, now)
-    return lambda now: FixedWindow(per, most, now)
-
-
-def _held(reserve: object, most: int) -> dict[Criticality, int]:
+def _held(reserve: Mapping[Criticality, float], most: int) -> dict[Criticality, int]:
     """How many tokens each criticality leaves for others."""
     return {
         level: min(most - 1, math.floor(share * most + _ROUNDING))
-        for level, share in shares("reserve", reserve, zero=True).items()
+        for level, share in reserve.items()
     }
 
 

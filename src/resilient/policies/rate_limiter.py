@@ -12,9 +12,8 @@ from resilient.clock import Clock
 from resilient.core.deadline import remaining
 from resilient.core.gate import Gate
 from resilient.core.hub import hub
-from resilient.core.importance import DEFAULT, current
+from resilient.core.importance import current
 from resilient.core.outcome import Outcome
-from resilient.core.ports import Criticality
 from resilient.core.waiting import Waiting
 from resilient.errors import ConfigError, RateLimitedError, Rejected
 from resilient.policies.keys import KeyedStore
@@ -49,10 +48,7 @@ class RateLimit(Gate):
         self.name = rates.name
         self.clock = clock
         self.rates = rates
-        self._leaves: dict[Criticality | None, int] = {
-            None: rates.held.get(DEFAULT, 0),
-            **{level: rates.held.get(level, 0) for level in Criticality},
-        }
+        self._leaves = rates.leaves
         self._admitted = self._waited = self._rejected = self._refunded = 0
         self._lock = threading.RLock()
         self._turns: weakref.WeakSet[_Appointment] = weakref.WeakSet()
@@ -64,11 +60,11 @@ class RateLimit(Gate):
         rates = self.rates
         self._only = rates.make(now) if rates.key is None else None
         self._store: KeyedStore[Bucket] = KeyedStore(
-            lambda _: rates.make(self.clock.monotonic()),
+            lambda _: self.rates.make(self.clock.monotonic()),
             lambda bucket: bucket.used,
             most=rates.max_keys,
             # Who is forgotten begins with a full bucket, so it must have been full.
-            ttl=max(rates.key_ttl, rates.refill + rates.max_wait),
+            ttl=rates.lifetime,
             clock=self.clock,
         )
 
@@ -284,6 +280,13 @@ class RateLimit(Gate):
         with self._alone(bucket) as now:
             bucket.restore(data, now)
 
+    def obey(self, rates: Rates, /) -> None:
+        """Work by these rates from now on; tokens stay, and appointments hold."""
+        self.rates, self._leaves, self._store.ttl = rates, rates.leaves, rates.lifetime
+        for bucket in self._buckets():
+            with self._alone(bucket) as now:
+                rates.change(bucket, now)
+
     def describe(self) -> str:
         """One line for `pipeline.describe()`."""
         return f"rate_limit({self.name!r}): {self.rates.words}"
@@ -303,9 +306,11 @@ class RateLimit(Gate):
         super().after_fork()
         self._lock = threading.RLock()
         self._turns = weakref.WeakSet()
-        alone = () if self._only is None else (self._only,)
-        for bucket in (*alone, *list(self._store.values.values())):
+        for bucket in self._buckets():
             bucket.after_fork(self.clock.monotonic())
+
+    def _buckets(self) -> tuple[Bucket, ...]:
+        return tuple(self._store.values.values()) if self._only is None else (self._only,)
 
 
 class KeyedRate(Gate):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+import msgspec
+
 from resilient.clock import Clock, Duration, chosen, seconds
+from resilient.core.configured import UNSET, Recipe, configured
 from resilient.core.copies import brief
 from resilient.core.effects import Call, Flow, Guarded, Sleep, Step
 from resilient.core.hub import hub
@@ -17,10 +21,11 @@ from resilient.core.threads import BLOCKED, may_wait
 from resilient.errors import ConfigError
 from resilient.events import RetryGaveUp, RetryScheduled
 from resilient.policies.attempts import AsyncAttempts, Attempt, attempts_sync
-from resilient.policies.backoff import Wait
+from resilient.policies.backoff import Wait, backoff
 from resilient.policies.budget import Deposits, RetryBudget
 from resilient.policies.match import Catch, function, names_rejection, optional, whole
 from resilient.policies.retry_rules import (
+    Delay,
     GiveUp,
     Labelled,
     RetryRules,
@@ -135,6 +140,10 @@ class Retry(Policy):
                 )
             )
 
+    def obey(self, rules: RetryRules, /) -> None:
+        """Decide by these rules from now on; what was tried so far counts."""
+        self.rules = rules
+
     def describe(self) -> str:
         """One line for `pipeline.describe()`."""
         most = self.rules.attempts
@@ -186,13 +195,15 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
       strategy. Required: retrying what is not known to be passing does harm. A `Rejected` is
       retried only if a class of rejections is named, and it says when it ends. Exceptions outside
       `Exception` (cancellation, Ctrl-C) are never retried.
-    * `attempts`: calls in all, the first included. Default 3; with `stop` alone there is no limit
-      but that.
+    * `attempts`: calls in all, the first included. Default: the setting ``retry.attempts``, 3; with
+      `stop` alone there is no limit but that.
     * `wait`: seconds, a function ``(attempt, error) -> seconds``, or a tenacity wait. Default:
-      `resilient.backoff`, 0.1 s doubling up to 2 s, full jitter. A wait that an error asks for
+      `resilient.backoff` with full jitter and the settings ``retry.initial_delay``, 0.1 s,
+      ``retry.backoff_factor``, 2, and ``retry.max_delay``, 2 s. A wait that an error asks for
       (``retry_after``, or a ``Retry-After`` header) lengthens it; `retry_after` is a function of
       the error that finds it elsewhere.
-    * `max_delay`: the longest single wait, in seconds.
+    * `max_delay`: the longest single wait, in seconds, also of those an error asks for. Default:
+      none.
     * `stop`: a tenacity stop.
     * `budget`: a `resilient.retry_budget`, which any number of retries share; without a token of it
       there is no further attempt.
@@ -225,15 +236,38 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
         raise ConfigError("budget", budget, "a resilient.retry_budget(), or None")
     rules = RetryRules(
         again=again,
-        wait=wait_strategy(wait),
+        wait=wait_strategy(0 if wait is None else wait),
         stop=stop_when,
-        attempts=3 if attempts is None and stop is None else attempts,
+        attempts=attempts,
         max_delay=None if max_delay is None else seconds("max_delay", max_delay, zero=True),
         names_rejections=names_rejection(on),
         retry_exhausted=bool(retry_exhausted),
         retry_after=retry_after,
         clock=chosen(clock),
     )
-    return Retry(
-        rules, judges_results=judged, timed=timed, before_sleep=before_sleep, budget=budget
+    open_settings = _OPEN_WAIT if wait is None else ()
+    open_settings += ("attempts",) if attempts is None and stop is None else ()
+    recipe = Recipe("retry", None, dict.fromkeys(open_settings, UNSET), partial(_completed, rules))
+    values = configured.values
+    made = Retry(
+        recipe(values), judges_results=judged, timed=timed, before_sleep=before_sleep, budget=budget
     )
+    configured.follow(made, recipe, values)
+    return made
+
+
+_OPEN_WAIT: tuple[str, ...] = ("initial_delay", "backoff_factor", "max_delay")
+
+
+def _completed(rules: RetryRules, found: Mapping[str, Any]) -> RetryRules:
+    """Put the configured numbers in where none was given."""
+    attempts, wait = rules.attempts, rules.wait
+    if "attempts" in found:
+        attempts = whole("attempts", found["attempts"])
+    if "initial_delay" in found:
+        wait = _growing(found["initial_delay"], found["backoff_factor"], found["max_delay"])
+    return msgspec.structs.replace(rules, attempts=attempts, wait=wait)
+
+
+def _growing(initial: float, factor: float, cap: float) -> Delay:
+    return wait_strategy(backoff(initial, factor=factor, cap=cap))

@@ -18,6 +18,7 @@ from resilient.policies.backoff import WAIT_ALLOWED, Wait, asked_wait, waiter
 from resilient.policies.match import function, matcher, optional
 
 __all__ = [
+    "Delay",
     "GiveUp",
     "Labelled",
     "RetryRules",

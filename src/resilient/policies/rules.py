@@ -45,6 +45,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             return CountWindow(self.window_calls)
         return TimeWindow(self.window_seconds, now)
 
+    def fit(self, window: Window, now: float) -> None:
+        """Bring a window that was made by other rules to this length; what it holds stays."""
+        if isinstance(window, TimeWindow) and self.window_seconds is not None:
+            window.resize(self.window_seconds, now)
+
     def new_trials(self) -> Trials:
         """Empty trial places."""
         return Trials(self.half_open_calls, self.half_open_success_rate, self.half_open_timeout)

@@ -115,6 +115,17 @@ class TokenBucket:
         self._last = -math.inf  # the last of them
         self._back = 0  # the most that one of those who wait leaves for others
 
+    def change(self, step: float, burst: int, now: float) -> None:
+        """Go on with the tokens that are there, as many as fit, at another speed.
+
+        Whoever waits keeps the appointed time, and newcomers wait until what was promised is paid
+        for at the new speed. A place given before can no longer be refunded.
+        """
+        tokens = self.tokens(now)
+        self._step, self.burst, self._top = step, burst, burst - 1
+        self._room = (self._top + _ROUNDING) * step
+        self.clear(now, min(tokens, burst))
+
     def alone(self) -> None:
         """Shut the quick way, until `done`."""
         self._busy += 1

@@ -108,6 +108,12 @@ class WaitingRoom:
         self.lock = threading.RLock()
         self._queue = RankedQueue(self.most, self._order)
 
+    def resize(self, most: int, max_wait: float | None) -> None:
+        """Another length and patience, for newcomers; those who wait keep their places."""
+        with self.lock:
+            self.most = self._queue.most = most
+            self.max_wait = max_wait
+
     def describe(self) -> str:
         """What follows the limit in a description."""
         if not self.most:

@@ -213,6 +213,19 @@ class TimeWindow:
         """The end of the current bucket."""
         return self._end(self._slot)
 
+    def resize(self, seconds: float, now: float) -> None:
+        """Be of another length: what it holds stays, and counts as if it had just happened."""
+        if seconds == self._width:
+            return
+        _, failures, slow = self.counts(now)
+        self._width = seconds
+        self._slot = math.floor(now / seconds * BUCKETS)
+        # In terms of what was there before: `ok` may grow while this runs.
+        self._before -= self._calls
+        self._bad = (failures, slow)
+        self._calls = self._failures = self._slow = 0
+        self._last = self._ring = None
+
     def copy(self) -> TimeWindow:
         """The same counts under a new identity."""
         twin = copy(self)
