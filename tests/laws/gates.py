@@ -18,10 +18,12 @@ from resilient import (
     ModeGate,
     RateLimitedError,
     Rejected,
+    SlowStart,
     ThrottledError,
     bulkhead,
     feature,
     mode_gate,
+    slow_start,
 )
 from resilient.core.waiting import Waiting
 from resilient.policies.adaptive import adaptive_limit
@@ -90,6 +92,12 @@ def fail(gate: Any) -> None:
 def probe(gate: Any) -> None:
     """Let the system be unwell, and use up the call that is let through to see how it is."""
     gate.mode.current = Mode.EMERGENCY
+    hold(gate)
+
+
+def ramp(gate: Any) -> None:
+    """Let it begin, and use up the first call of a thousand."""
+    gate.start()
     hold(gate)
 
 
@@ -189,6 +197,15 @@ KINDS: dict[str, Kind] = {
         FeatureUnavailableError,
         _rejected,
     ),
+    "slow start": Kind(
+        slow_start,
+        {"over": 1000},
+        {"first": 0.001},
+        ramp,
+        ThrottledError,
+        _rejected,
+        1000 * 0.001 * (1 - 0.001),
+    ),
     "feature": Kind(_made_feature, {}, {}, probe, FeatureUnavailableError, _rejected),
 }
 
@@ -229,6 +246,7 @@ BOOKS: dict[type[Any], Callable[[Any], tuple[object, ...]]] = {
     AdaptiveLimit: lambda gate: (gate.in_flight, gate.admitted, gate.rejected, gate.drops),
     ModeGate: lambda gate: (gate.rejected,),
     Feature: lambda gate: (gate.rejected,),
+    SlowStart: lambda gate: (gate.rejected,),
 }
 
 

@@ -23,6 +23,7 @@ from resilient import (
     Mode,
     ModeGate,
     Rejected,
+    SlowStart,
     breaker,
     bulkhead,
     calls,
@@ -34,6 +35,7 @@ from resilient import (
     point,
     retry,
     retry_budget,
+    slow_start,
     stale,
     timeout,
 )
@@ -171,6 +173,8 @@ LAYERS: dict[str, Callable[[ManualClock], Any]] = {
     "mode gate": lambda clock: KINDS["mode gate"].make(
         "moded", degraded="high", emergency="critical", probe_every=2, clock=clock
     ),
+    "feature": lambda clock: KINDS["feature"].make("shown", probe_every=2, clock=clock),
+    "slow start": lambda clock: slow_start("back", over=4, first=0.3, clock=clock),
     "hedge": lambda clock: hedge(delay=0.6, idempotent=True, clock=clock),
     "low": lambda _: criticality("low"),
     "critical unless marked": lambda _: criticality("critical", only_unmarked=True),
@@ -286,6 +290,8 @@ class World:
         """What somebody does by hand, if it is something that such a policy knows."""
         if isinstance(policy, Feature | ModeGate):
             policy.mode = SimpleNamespace(current=MODES.get(what, Mode.NORMAL), frozen=None)
+        elif isinstance(policy, SlowStart) and what == "open":
+            policy.start()
         elif what == "hold" and hasattr(policy, "in_flight"):
             permit = policy.admit()
             if not isinstance(permit, Rejected | Waiting):

@@ -213,6 +213,7 @@ PLACES = resilient.bulkhead("places", limit=3)
 RATES = resilient.rate_limit("rates", rate=5)
 MODES = resilient.mode_gate("modes")
 MARKS = resilient.criticality("low")
+RETURNS = resilient.slow_start("returns")
 HEDGES = resilient.hedge(delay=1, idempotent=True)
 
 
@@ -253,6 +254,9 @@ HEDGES = resilient.hedge(delay=1, idempotent=True)
         ([PLACES, TRIES], []),
         ([TRIES, PLACES], []),
         ([timeout(1), PLACES], []),
+        ([RETURNS, TRIES], ["retry-inside-slow-start"]),
+        ([RETURNS, PLAIN, TRIES], ["retry-inside-breaker", "retry-inside-slow-start"]),
+        ([TRIES, RETURNS, PLAIN], []),
         ([HEDGES, TRIES], ["retry-inside-hedge"]),
         ([TRIES, HEDGES], []),
         ([timeout(1), HEDGES], ["hedge-later-than-timeout"]),

@@ -17,6 +17,7 @@ from resilient.policies.hedge import Hedge
 from resilient.policies.mode_gate import ModeGate
 from resilient.policies.rate_limiter import RateLimit
 from resilient.policies.retry import Retry
+from resilient.policies.slow_start_gate import SlowStart
 from resilient.policies.throttle import Throttle
 from resilient.policies.timeout import Timeout
 
@@ -98,6 +99,12 @@ def _around_retry(outer: Policy) -> Iterator[Finding]:
             f"retry-inside-{kind}",
             f"{kind} {outer.name!r} sees one outcome for all attempts of the retry inside it, "
             f"so it {late} late. Put the retry outside",
+        )
+    if isinstance(outer, SlowStart):
+        yield Finding(
+            "retry-inside-slow-start",
+            f"the slow start {outer.name!r} admits a call and the retry inside it makes several of "
+            "it, so more of them reach what has just come back. Put the retry outside",
         )
     if isinstance(outer, Hedge):
         yield Finding(
