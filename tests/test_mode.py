@@ -64,6 +64,7 @@ class Source:
         hub.bus.publish(
             CircuitOpened(
                 name=self.name,
+                origin=id(self),
                 old=CircuitState.CLOSED,
                 new=CircuitState.OPEN,
                 reason="5 failures",

@@ -110,3 +110,31 @@ def test_latency_of_a_real_breaker(mode: SystemOperationMode, clock: ManualClock
     (row,) = mode.explain().contributions
     assert row.signal == "latency"
     assert row.health == pytest.approx(0.5, abs=0.2)
+
+
+def test_a_breaker_of_another_mode_does_not_wake_this_one(
+    mode: SystemOperationMode, clock: ManualClock
+) -> None:
+    """With ten thousand modes in a process, one breaker that opens is news to one of them."""
+    other = SystemOperationMode(clock=clock)
+    ours, theirs = critical(mode, clock), critical(other, clock)
+    mode.evaluate()
+    other.evaluate()
+    before = mode._dirt
+    theirs.open()
+    assert mode._dirt is before
+    assert other.current is Mode.EMERGENCY
+    ours.open()
+    assert mode._dirt is not before
+    assert mode.current is Mode.EMERGENCY
+
+
+def test_a_breaker_made_since_the_last_look_is_heard(
+    mode: SystemOperationMode, clock: ManualClock
+) -> None:
+    """Nobody has asked the new one yet, and its opening counts."""
+    critical(mode, clock)
+    mode.evaluate()
+    late = breaker("late", criticality="critical", mode=mode, clock=clock)
+    late.open()
+    assert mode.current is Mode.EMERGENCY

@@ -90,6 +90,7 @@ class CircuitChanged(Event, frozen=True, kw_only=True):
     """A breaker went from `old` to `new`.
 
     `key` names the circuit of a keyed breaker. `sequence` counts this circuit's transitions from 1.
+    `origin` is the ``id`` of the breaker, by which namesakes are told apart; 0 if it is unknown.
     """
 
     old: CircuitState
@@ -97,6 +98,7 @@ class CircuitChanged(Event, frozen=True, kw_only=True):
     reason: str
     sequence: int
     key: object = None
+    origin: int = 0
 
 
 class CircuitOpened(CircuitChanged, frozen=True, kw_only=True):

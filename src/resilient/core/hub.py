@@ -42,14 +42,21 @@ class Hub:
         self.make_mode: Callable[[], Any] | None = None
         self.faults: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {}
         self._mode: Any = None
+        self.registrations = 0
+        """Changes whenever a policy is added, or the default mode."""
         self._lock = threading.RLock()
         self._policies: weakref.WeakSet[Registered] = weakref.WeakSet()
+        self._modeless: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._by_mode: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Any]]
+        self._by_mode = weakref.WeakKeyDictionary()
         self._guards: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def register(self, policy: Registered) -> None:
         """Hold `policy` weakly, and bring it in line with the emergency switch."""
         with self._lock:
             self._policies.add(policy)
+            self.registrations += 1
+            self._reporters(getattr(policy, "mode", None)).add(policy)
             if not self.active:
                 policy.set_active(False)
 
@@ -62,6 +69,24 @@ class Hub:
         """Every registered policy that is still alive."""
         with self._lock:
             return list(self._policies)
+
+    def reporting_to(self, mode: object) -> list[Any]:
+        """The policies that name `mode`; those that name none report to the default one."""
+        with self._lock:
+            named = list(self._by_mode.get(mode, ()))
+            return named + list(self._modeless) if self._mode is mode else named
+
+    def _reporters(self, mode: object) -> weakref.WeakSet[Any]:
+        if mode is None:
+            return self._modeless
+        try:
+            return self._by_mode.setdefault(mode, weakref.WeakSet())
+        except TypeError:  # a stand-in that cannot be a key will not ask either
+            return weakref.WeakSet()
+
+    def holds_mode(self, mode: object) -> bool:
+        """Whether `mode` is the default one. Makes none."""
+        return self._mode is mode
 
     def guards(self) -> list[Any]:
         """Every guarded function that is still alive."""
@@ -77,14 +102,11 @@ class Hub:
                     self._mode = self.make_mode()
         return self._mode
 
-    def holds_mode(self, mode: object) -> bool:
-        """Whether `mode` is the default one. Makes none."""
-        return self._mode is mode
-
     def swap_mode(self, mode: Any) -> Any:
         """Put `mode` into the slot of the default mode; return what was there (or `None`)."""
         with self._lock:
             old, self._mode = self._mode, mode
+            self.registrations += 1  # who reports where has changed
         return old
 
     def set_active(self, active: bool) -> None:  # noqa: FBT001  (a switch is a boolean)

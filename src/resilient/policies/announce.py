@@ -20,12 +20,13 @@ _KINDS = {CircuitState.HALF_OPEN: CircuitHalfOpened, CircuitState.CLOSED: Circui
 def publish(circuit: Circuit, change: Transition) -> None:
     """Publish a committed transition."""
     old, new, reason, sequence = change
-    name = circuit.owner.rules.name
+    name, origin = circuit.owner.rules.name, id(circuit.owner)
     if new is CircuitState.OPEN:
         hub.bus.publish(
             CircuitOpened(
                 name=name,
                 key=circuit.key,
+                origin=origin,
                 old=old,
                 new=new,
                 reason=reason,
@@ -35,7 +36,14 @@ def publish(circuit: Circuit, change: Transition) -> None:
             )
         )
         return
-    kind = _KINDS.get(new, CircuitOverridden)
     hub.bus.publish(
-        kind(name=name, key=circuit.key, old=old, new=new, reason=reason, sequence=sequence)
+        _KINDS.get(new, CircuitOverridden)(
+            name=name,
+            key=circuit.key,
+            origin=origin,
+            old=old,
+            new=new,
+            reason=reason,
+            sequence=sequence,
+        )
     )

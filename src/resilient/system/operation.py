@@ -67,7 +67,8 @@ class Operation:
         self._noticing = Noticing(name)
         self._incidents = Incidents()
         self._traffic: Traffic | None = None
-        self._foreign: set[str] = set()
+        self._reporters: frozenset[int] = frozenset()
+        self._registrations = -1
         self._kinds: dict[type, bool] = {}
         self._listen()
         hub.register(self)
@@ -228,16 +229,13 @@ class Operation:
 
     def _sources(self) -> dict[str, list[HealthSource]]:
         """The policies that report here, by the name of their component."""
-        default = hub.holds_mode(self)
+        registrations = hub.registrations
         grouped: dict[str, list[HealthSource]] = {}
-        self._foreign = set()
-        for policy in hub.policies():
-            if not self._is_source(policy):
-                continue
-            if policy.mode is self or (default and policy.mode is None):
+        for policy in hub.reporting_to(self):
+            if self._is_source(policy):
                 grouped.setdefault(policy.name, []).append(policy)
-            else:
-                self._foreign.add(policy.name)
+        mine = frozenset(id(policy) for named in grouped.values() for policy in named)
+        self._reporters, self._registrations = mine, registrations
         return grouped
 
     def _is_source(self, policy: Any) -> bool:
@@ -267,9 +265,12 @@ class Operation:
             weakref.finalize(self, hub.bus.tap(event_type, receive)).atexit = False
 
     def _circuit_changed(self, event: CircuitChanged) -> None:
+        known = self._registrations == hub.registrations
+        if known and event.origin not in self._reporters:
+            return
         verdict = VERDICTS.get(event.new) if event.key is None else None
         if verdict is not None and len(self._inbox) < BACKLOG:
-            self._inbox.append((self._time.now(), self._switch(event.name, verdict)))
+            self._inbox.append((self._time.now(), self._switch(event, verdict)))
         self._nudge()
 
     def _fallback_used(self, event: FallbackUsed) -> None:
@@ -287,20 +288,18 @@ class Operation:
 
         return obey
 
-    def _switch(self, name: str, verdict: float) -> Command:
+    def _switch(self, event: CircuitChanged, verdict: float) -> Command:
         """Obey a change of a circuit at its own instant, however late anybody looks.
 
-        An event names no mode, and a component may have several breakers: where that leaves in
-        doubt what it means, only an opening that is still seen counts.
+        A component may have several breakers. Then only an opening that is still seen counts.
         """
 
         def obey(engine: Engine, found: Mapping[str, Component]) -> None:
-            component = found.get(name)
+            component = found.get(event.name)
             verdicts = component.values("breaker") if component is not None else []
-            if component is None or not verdicts:
+            if component is None or not verdicts or event.origin not in self._reporters:
                 return
-            clear = len(verdicts) == 1 and name not in self._foreign
-            if clear or (verdict == 0 and min(verdicts) < 1):
+            if len(verdicts) == 1 or (verdict == 0 and min(verdicts) < 1):
                 engine.switched(component, verdict)
 
         return obey
