@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from resilient.clock import Clock, Duration, seconds
+from resilient.clock import Clock, Duration
+from resilient.core.configured import UNSET, Recipe, UnsetType, configured
 from resilient.core.hub import hub
 from resilient.system.checkup import Checkup
 from resilient.system.declaring import Declaring
@@ -30,9 +31,9 @@ from resilient.system.history import Statistics
 from resilient.system.metric import Metric
 from resilient.system.probing import Probing
 from resilient.system.reasons import reasons_of
-from resilient.system.settings import DEFAULTS, Settings
 from resilient.system.states import Mode, ModeChange, SystemState
 from resilient.system.ticking import Ticking
+from resilient.system.tuning import Tuning, tuned
 
 __all__ = [
     "Explanation",
@@ -48,7 +49,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class SystemOperationMode(Declaring, Probing, Freezing, Expecting, Checkup, Ticking):
+class SystemOperationMode(Declaring, Probing, Freezing, Expecting, Checkup, Tuning, Ticking):
     """Turns evidence about components into a score, a state and a mode: steadily, and explained.
 
     It starts in NORMAL, with no thread and no task: it is brought up to date when it is read, if
@@ -70,7 +71,9 @@ class SystemOperationMode(Declaring, Probing, Freezing, Expecting, Checkup, Tick
       rate counts; `cascade_window`: between failures of one cascade; `blind_after`: how long half
       of what was promised may be silent.
 
-    The defaults were found by simulation; `docs/explanation/mode.md` has the figures.
+    Those that are not given are the settings of the section ``mode``, and follow
+    `resilient.configure`. The defaults were found by simulation; `docs/explanation/mode.md` has the
+    figures.
     Raises `ConfigError` naming the setting, its value and what is allowed.
 
     Example::
@@ -83,42 +86,46 @@ class SystemOperationMode(Declaring, Probing, Freezing, Expecting, Checkup, Tick
         self,
         name: str = "system",
         *,
-        thresholds: Iterable[float] = DEFAULTS.thresholds,
-        return_normal: float = DEFAULTS.return_normal,
-        return_degraded: float = DEFAULTS.return_degraded,
-        tau: Duration = DEFAULTS.tau,
-        confirm_worse: Duration = DEFAULTS.confirm_worse,
-        confirm_degraded: Duration = DEFAULTS.confirm_degraded,
-        confirm_normal: Duration = DEFAULTS.confirm_normal,
-        dwell: Duration = DEFAULTS.dwell,
-        flap_window: Duration = DEFAULTS.flap_window,
-        flap_half_life: Duration = DEFAULTS.flap_half_life,
-        flap_limit: float = DEFAULTS.flap_limit,
-        fresh_for: Duration = DEFAULTS.fresh_for,
-        minimum_calls: int = DEFAULTS.minimum_calls,
-        cascade_window: Duration = DEFAULTS.cascade_window,
-        blind_after: Duration = DEFAULTS.blind_after,
-        interval: Duration = 1.0,
+        thresholds: Iterable[float] | UnsetType = UNSET,
+        return_normal: float | UnsetType = UNSET,
+        return_degraded: float | UnsetType = UNSET,
+        tau: Duration | UnsetType = UNSET,
+        confirm_worse: Duration | UnsetType = UNSET,
+        confirm_degraded: Duration | UnsetType = UNSET,
+        confirm_normal: Duration | UnsetType = UNSET,
+        dwell: Duration | UnsetType = UNSET,
+        flap_window: Duration | UnsetType = UNSET,
+        flap_half_life: Duration | UnsetType = UNSET,
+        flap_limit: float | UnsetType = UNSET,
+        fresh_for: Duration | UnsetType = UNSET,
+        minimum_calls: int | UnsetType = UNSET,
+        cascade_window: Duration | UnsetType = UNSET,
+        blind_after: Duration | UnsetType = UNSET,
+        interval: Duration | UnsetType = UNSET,
         clock: Clock | None = None,
     ) -> None:
-        settings = Settings(
-            thresholds=tuple(thresholds),
-            return_normal=return_normal,
-            return_degraded=return_degraded,
-            tau=seconds("tau", tau),
-            confirm_worse=seconds("confirm_worse", confirm_worse, zero=True),
-            confirm_degraded=seconds("confirm_degraded", confirm_degraded, zero=True),
-            confirm_normal=seconds("confirm_normal", confirm_normal, zero=True),
-            dwell=seconds("dwell", dwell, zero=True),
-            flap_window=seconds("flap_window", flap_window),
-            flap_half_life=seconds("flap_half_life", flap_half_life),
-            flap_limit=flap_limit,
-            fresh_for=seconds("fresh_for", fresh_for),
-            minimum_calls=minimum_calls,
-            cascade_window=seconds("cascade_window", cascade_window),
-            blind_after=seconds("blind_after", blind_after),
-        )
-        super().__init__(name, settings, seconds("interval", interval), clock)
+        given = {
+            "thresholds": thresholds if isinstance(thresholds, UnsetType) else tuple(thresholds),
+            "return_normal": return_normal,
+            "return_degraded": return_degraded,
+            "tau": tau,
+            "confirm_worse": confirm_worse,
+            "confirm_degraded": confirm_degraded,
+            "confirm_normal": confirm_normal,
+            "dwell": dwell,
+            "flap_window": flap_window,
+            "flap_half_life": flap_half_life,
+            "flap_limit": flap_limit,
+            "fresh_for": fresh_for,
+            "minimum_calls": minimum_calls,
+            "cascade_window": cascade_window,
+            "blind_after": blind_after,
+            "interval": interval,
+        }
+        recipe, values = Recipe("mode", None, given, tuned), configured.values
+        settings, every = recipe(values)
+        super().__init__(name, settings, every, clock)
+        configured.follow(self, recipe, values)
 
     def __repr__(self) -> str:
         """Name, mode and score as of the last evaluation."""

@@ -69,6 +69,12 @@ class Engine:
         self.unmet: tuple[str, ...] = ()
         self.made: list[tuple[Transition, tuple[str, ...]]] = []
 
+    def take(self, settings: Settings) -> None:
+        """Decide by these settings from now on."""
+        self.settings = settings
+        self.steady.take(settings)
+        self._feed()
+
     @property
     def now(self) -> float:
         """The instant up to which all is decided."""

@@ -63,7 +63,6 @@ class Steady:
     """
 
     def __init__(self, settings: Settings, now: float) -> None:
-        self.settings = settings
         self.now = now
         self.target = 1.0
         self.smoothed = 1.0
@@ -79,6 +78,11 @@ class Steady:
         self._penalty_at = now
         self._below: float | None = None
         self._above: float | None = None
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Decide by these settings from now on; what has lasted so far counts."""
+        self.settings = settings
         normal, degraded = settings.thresholds[1] / 100, settings.thresholds[3] / 100
         self._lower = {Mode.NORMAL: normal, Mode.DEGRADED: degraded, Mode.EMERGENCY: -1.0}
         self._return = {
@@ -86,6 +90,10 @@ class Steady:
             Mode.DEGRADED: settings.return_normal / 100,
             Mode.EMERGENCY: settings.return_degraded / 100,
         }
+        if self.smoothed >= self._lower[self.mode]:
+            self._below = None
+        if self.smoothed < self._return[self.mode]:
+            self._above = None
 
     def penalty(self, at: float | None = None) -> float:
         """Relapses counted against the next improvement, halved every `flap_half_life` seconds."""
