@@ -65,6 +65,8 @@ from resilient.policies.timeout import Timeout, timeout
 from resilient.policies.window import calls
 
 if TYPE_CHECKING:
+    from resilient.config import Configuration, SettingValue, configure
+    from resilient.core.ports import Reaction
     from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
     from resilient.policies.adaptive import adaptive_limit
     from resilient.policies.adaptive_limit import AdaptiveLimit
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
     from resilient.system.impact import Impact, Performance
     from resilient.system.incident import Incident
     from resilient.system.noticing import CascadeDetected
+    from resilient.system.reactions import Reactions
+    from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage, RecoveryStatus
     from resilient.system.standing import FeatureState, FeatureStatus, Frozen
     from resilient.telemetry import alerts
     from resilient.telemetry.logs import enable_logs
@@ -114,6 +118,7 @@ __all__ = [
     "ComponentFailed",
     "ComponentRecovered",
     "ConfigError",
+    "Configuration",
     "Criticality",
     "Deadline",
     "DeadlineExceededError",
@@ -143,12 +148,18 @@ __all__ = [
     "Pipeline",
     "RateLimit",
     "RateLimitedError",
+    "Reaction",
+    "Reactions",
+    "RecoveryChanged",
+    "RecoveryStage",
+    "RecoveryStatus",
     "Rejected",
     "ResilientError",
     "Retry",
     "RetryBudget",
     "RetryGaveUp",
     "RetryScheduled",
+    "SettingValue",
     "Severity",
     "SlowStart",
     "SystemOperationMode",
@@ -166,6 +177,7 @@ __all__ = [
     "breaker",
     "bulkhead",
     "calls",
+    "configure",
     "criticality",
     "deadline",
     "default_mode",
@@ -202,6 +214,7 @@ _LAZY = {
     "CascadeDetected": "resilient.system.noticing",
     "CheckStatus": "resilient.system.checkup",
     "ComponentCheck": "resilient.system.checkup",
+    "Configuration": "resilient.config",
     "Failover": "resilient.policies.failover",
     "FailoverTarget": "resilient.policies.failover",
     "Feature": "resilient.system.feature_gate",
@@ -218,6 +231,12 @@ _LAZY = {
     "ModeGate": "resilient.policies.mode_gate",
     "Performance": "resilient.system.impact",
     "RateLimit": "resilient.policies.rate_limiter",
+    "Reaction": "resilient.core.ports",
+    "Reactions": "resilient.system.reactions",
+    "RecoveryChanged": "resilient.system.recovery_stage",
+    "RecoveryStage": "resilient.system.recovery_stage",
+    "RecoveryStatus": "resilient.system.recovery_stage",
+    "SettingValue": "resilient.config",
     "SlowStart": "resilient.policies.slow_start_gate",
     "SystemOperationMode": "resilient.mode",
     "SystemState": "resilient.mode",
@@ -226,6 +245,7 @@ _LAZY = {
     "aimd": "resilient.policies.limit_algorithms",
     "alerts": "resilient.telemetry",
     "bulkhead": "resilient.policies.bulkhead",
+    "configure": "resilient.config",
     "criticality": "resilient.policies.criticality",
     "default_mode": "resilient.mode",
     "enable_logs": "resilient.telemetry.logs",
