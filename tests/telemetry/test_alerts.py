@@ -22,6 +22,7 @@ from resilient import (
     alerts,
     breaker,
 )
+from resilient.core.hub import hub
 from resilient.telemetry.alert_held import SUMMARY
 from resilient.testing import Resilience
 
@@ -136,7 +137,8 @@ def test_an_alert_of_the_mode_it_was_given(send: Send) -> None:
 @pytest.mark.usefixtures("resilience")
 def test_a_channel_that_hangs_delays_no_call_and_no_other_channel(send: Send) -> None:
     """While one waits, calls are answered, another channel and other listeners hear everything."""
-    stuck, fine, heard = Keep(), Keep(), []
+    stuck, fine = Keep(), Keep()
+    heard: list[CircuitOpened] = []
     stuck.may_go.clear()
     blocked, other = send(stuck, rate=100), send(fine, rate=100)
     listener = resilient.subscribe(CircuitOpened, heard.append)
@@ -176,9 +178,8 @@ def test_what_does_not_fit_is_counted_and_summed_up(send: Send) -> None:
 
 def _decided(pager: alerts.Alerts) -> None:
     """Wait until the rules have looked at everything."""
-    changed = resilient.core.hub.hub.dispatcher.changed  # type: ignore[attr-defined]  # inside
-    with changed:
-        assert changed.wait_for(lambda: pager._decider.idle, WAIT)
+    with hub.dispatcher.changed:
+        assert hub.dispatcher.changed.wait_for(lambda: pager._decider.idle, WAIT)
 
 
 @pytest.mark.usefixtures("resilience")

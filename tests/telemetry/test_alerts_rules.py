@@ -277,8 +277,8 @@ TABLES: dict[str, tuple[dict[str, Any], list[Step]]] = {
 
 def rules_with(**settings: Any) -> AlertRules:
     """Rules with the defaults of `alerts.send`, but breakers."""
-    given = {"on": CircuitOpened, "at_least": Severity.WARNING, "dedupe": 300, "rate": 10}
-    given |= {"per": 60, "now": 0.0, **settings}
+    given: dict[str, Any] = {"on": CircuitOpened, "at_least": Severity.WARNING, "dedupe": 300}
+    given |= {"rate": 10, "per": 60, "now": 0.0, **settings}
     return AlertRules(kinds_of(given.pop("on")), given.pop("at_least"), **given)
 
 
