@@ -31,6 +31,7 @@ from resilient.system.history import Statistics
 from resilient.system.metric import Metric
 from resilient.system.probing import Probing
 from resilient.system.reasons import reasons_of
+from resilient.system.recovering import Recovering
 from resilient.system.states import Mode, ModeChange, SystemState
 from resilient.system.ticking import Ticking
 from resilient.system.tuning import Tuning, tuned
@@ -49,7 +50,9 @@ __all__ = [
 T = TypeVar("T")
 
 
-class SystemOperationMode(Declaring, Probing, Freezing, Expecting, Checkup, Tuning, Ticking):
+class SystemOperationMode(
+    Declaring, Probing, Recovering, Freezing, Expecting, Checkup, Tuning, Ticking
+):
     """Turns evidence about components into a score, a state and a mode: steadily, and explained.
 
     It starts in NORMAL, with no thread and no task: it is brought up to date when it is read, if
