@@ -87,7 +87,19 @@ def parser() -> argparse.ArgumentParser:
         help="where the HTML report goes")  # fmt: skip
     add("--seed", type=whole, default=1, help="seed of the load: same seed, same requests")
     add("--plain", action="store_true", help="one line a second instead of the live view")
+    _add_config(commands)
     return top
+
+
+def _add_config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    config = commands.add_parser(
+        "config",
+        help="print every setting, its value, and where that comes from",
+        description="Print the settings that a program in this directory and environment gets.",
+        epilog="Exit status: 2 if anything is not allowed, and what; else 0.",
+    )
+    config.add_argument("--path", help="the file, in place of the usual ones")
+    config.add_argument("--json", action="store_true", help="for programs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,6 +110,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         main(["demo", "--seconds", "20", "--plain"])
     """
     options = parser().parse_args(argv)
+    if options.command == "config":
+        from resilient.cli import config  # noqa: PLC0415  (--help stays quick)
+
+        return config.run(options.path, as_json=options.json)
     from resilient.cli.demo.run import Options, run  # noqa: PLC0415  (--help stays quick)
 
     return run(
