@@ -19,7 +19,7 @@ from resilient.clock import Clock, Duration, seconds
 from resilient.core.hub import hub
 from resilient.errors import ConfigError
 from resilient.events import Event, Severity
-from resilient.mode import SystemOperationMode
+from resilient.mode import SystemOperationMode, default_mode
 from resilient.policies.match import whole
 from resilient.system.timeline import Timeline
 from resilient.telemetry.alert import Alert, Channel
@@ -74,6 +74,8 @@ def send(  # noqa: PLR0913  (all but the first are keywords)
     if not (mode is None or isinstance(cast("object", mode), SystemOperationMode)):
         raise ConfigError("mode", mode, "a SystemOperationMode, or None for the default one")
     kinds, time = kinds_of(on), Timeline(clock)
+    if mode is None:
+        default_mode()  # without a mode nobody makes events of evidence
     rules = AlertRules(
         kinds,
         severity_of("at_least", at_least),
