@@ -30,6 +30,7 @@ from resilient.system.freezing import Freezing
 from resilient.system.history import Statistics
 from resilient.system.metric import Metric
 from resilient.system.probing import Probing
+from resilient.system.reactions import REACTIONS, Reacting, Reactions
 from resilient.system.reasons import reasons_of
 from resilient.system.recovering import Recovering
 from resilient.system.states import Mode, ModeChange, SystemState
@@ -51,7 +52,7 @@ T = TypeVar("T")
 
 
 class SystemOperationMode(
-    Declaring, Probing, Recovering, Freezing, Expecting, Checkup, Tuning, Ticking
+    Declaring, Probing, Recovering, Freezing, Expecting, Checkup, Reacting, Tuning, Ticking
 ):
     """Turns evidence about components into a score, a state and a mode: steadily, and explained.
 
@@ -72,7 +73,8 @@ class SystemOperationMode(
       (up to the limit, halved every half-life) to what multiplies the time to improve;
     * `fresh_for`: evidence older than this is dropped; `minimum_calls`: outcomes before a success
       rate counts; `cascade_window`: between failures of one cascade; `blind_after`: how long half
-      of what was promised may be silent.
+      of what was promised may be silent;
+    * `reactions`: what the library does by itself in each mode; `None` for nothing.
 
     Those that are not given are the settings of the section ``mode``, and follow
     `resilient.configure`. The defaults were found by simulation; `docs/explanation/mode.md` has the
@@ -105,8 +107,10 @@ class SystemOperationMode(
         cascade_window: Duration | UnsetType = UNSET,
         blind_after: Duration | UnsetType = UNSET,
         interval: Duration | UnsetType = UNSET,
+        reactions: Reactions | None = REACTIONS,
         clock: Clock | None = None,
     ) -> None:
+        self._react(reactions)
         given = {
             "thresholds": thresholds if isinstance(thresholds, UnsetType) else tuple(thresholds),
             "return_normal": return_normal,

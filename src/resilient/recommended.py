@@ -125,7 +125,7 @@ def protect(  # noqa: PLR0913  (every choice that the pipeline leaves, all but t
         bounded(total, clock=clock),
         None if rate is None else rate_limit(name, rate=rate, clock=clock),
         _in_flight(name, limit, once, ignore, clock),
-        _repeated(on, attempts, budget, clock),
+        _repeated(on, attempts, budget, mode, clock),
         throttle(name, ignore=ignore, clock=clock) if throttled else None,
         breaker(
             name,
@@ -159,9 +159,10 @@ def _repeated(
     on: Catch | Callable[[Any], bool],
     attempts: int,
     budget: RetryBudget | None,
+    mode: Any,
     clock: Clock | None,
 ) -> Policy | None:
     if attempts == 1:
         return None
-    shared = retry_budget(0.1, min_per_second=1, clock=clock) if budget is None else budget
+    shared = budget or retry_budget(0.1, min_per_second=1, mode=mode, clock=clock)
     return retry(on=on, attempts=attempts, budget=shared, clock=clock)

@@ -102,6 +102,11 @@ class Hub:
                     self._mode = self.make_mode()
         return self._mode
 
+    @property
+    def made_mode(self) -> Any:
+        """The default mode if there is one; makes none."""
+        return self._mode
+
     def swap_mode(self, mode: Any) -> Any:
         """Put `mode` into the slot of the default mode; return what was there (or `None`)."""
         with self._lock:

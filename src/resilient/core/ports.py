@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ import msgspec
 from resilient.errors import ConfigError
 from resilient.events import CircuitState
 
-__all__ = ["CircuitHealth", "Criticality", "HealthSource", "ModePort"]
+__all__ = ["CircuitHealth", "Criticality", "HealthSource", "ModePort", "ReactingMode", "Reaction"]
 
 
 class Criticality(Enum):
@@ -56,6 +57,47 @@ class CircuitHealth(msgspec.Struct, frozen=True):
     age: float | None = None
     p95: float | None = None
     last_error: str | None = None
+
+
+class Reaction(msgspec.Struct, frozen=True, kw_only=True):
+    """What the library's own parts do in one mode.
+
+    * `retries`: how much of a retry budget may be used, its reserve included: from 0 to 1, all;
+    * `hedging`: whether further attempts may be started beside a first one;
+    * `stale`: by what the age is multiplied up to which a stale answer will do; may be infinite;
+    * `drain`: the share of their usual pace at which background queues are worked off.
+
+    Raises `ConfigError` naming the setting, its value and what is allowed.
+
+    Example::
+
+        Reaction(retries=0.5, hedging=False, stale=4.0, drain=0.25)
+    """
+
+    retries: float = 1.0
+    hedging: bool = True
+    stale: float = 1.0
+    drain: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        for setting, least, most in (("retries", 0, 1), ("stale", 1, math.inf), ("drain", 0, 1)):
+            value = getattr(self, setting)
+            numeric = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (numeric and least <= value <= most):
+                raise ConfigError(setting, value, f"a number from {least} to {most}")
+        if not isinstance(self.hedging, bool):
+            raise ConfigError("hedging", self.hedging, "True or False")
+
+
+@runtime_checkable
+class ReactingMode(Protocol):
+    """A mode that tells the parts of the library how to work now."""
+
+    @property
+    def reaction(self) -> Reaction | None:
+        """What to do in the present mode; `None` if nobody is to react."""
+        ...
 
 
 @runtime_checkable

@@ -11,6 +11,8 @@ import msgspec
 from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.inspection import label
 from resilient.core.outcome import Freshness
+from resilient.core.ports import ReactingMode
+from resilient.core.reacting import obeyed, reaction_of
 from resilient.errors import ConfigError
 from resilient.policies.match import whole
 
@@ -32,8 +34,11 @@ class Alternative(msgspec.Struct, frozen=True):
 class Stale:
     """The last good answer for the same arguments, of the same function. Made by `stale`."""
 
-    def __init__(self, max_age: float | None, max_keys: int, clock: Clock) -> None:
+    def __init__(
+        self, max_age: float | None, max_keys: int, clock: Clock, mode: ReactingMode | None = None
+    ) -> None:
         self.max_age = max_age
+        self.mode = mode
         self._max_keys = max_keys
         self._clock = clock
         self._answers: dict[Hashable, tuple[Any, float, float]] = {}
@@ -66,9 +71,10 @@ class Stale:
         if found is None:
             return None
         answer, stored, at = found
-        if self.max_age is not None and self._clock.monotonic() - stored > self.max_age:
-            return None
-        return answer, at
+        age = self._clock.monotonic() - stored
+        if self.max_age is None or age <= self.max_age:
+            return answer, at
+        return (answer, at) if age <= self.max_age * reaction_of(self.mode).stale else None
 
     def snapshot(self) -> dict[Hashable, Any]:
         """What is remembered."""
@@ -84,12 +90,18 @@ def _key(fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
 
 
 def stale(
-    *, max_age: Duration | None = None, max_keys: int = 1000, clock: Clock | None = None
+    *,
+    max_age: Duration | None = None,
+    max_keys: int = 1000,
+    mode: ReactingMode | None = None,
+    clock: Clock | None = None,
 ) -> Stale:
     """An alternative for `fallback`: the last good answer for the same arguments.
 
     Parameters: `max_age` in seconds (default: any age), `max_keys` answers are kept, the most
-    recent ones. Arguments must be hashable to be remembered; ``self`` is one of them.
+    recent ones. Arguments must be hashable to be remembered; ``self`` is one of them. `mode`, by
+    default the default one if there is one: in DEGRADED an answer may be 4 times as old, in
+    EMERGENCY of any age, unless its reactions say otherwise (`resilient.Reactions`).
     Raises `ConfigError`.
 
     Example::
@@ -101,6 +113,7 @@ def stale(
         None if max_age is None else seconds("max_age", max_age),
         whole("max_keys", max_keys),
         chosen(clock),
+        obeyed(mode),
     )
 
 

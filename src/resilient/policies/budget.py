@@ -12,6 +12,8 @@ from resilient.clock import Clock, Duration, chosen, seconds
 from resilient.core.effects import Guarded
 from resilient.core.hub import hub
 from resilient.core.policy import Line
+from resilient.core.ports import ReactingMode
+from resilient.core.reacting import obeyed, reaction_of
 from resilient.core.segment import Target
 from resilient.errors import ConfigError
 from resilient.policies.buckets import BUCKETS, Buckets
@@ -31,8 +33,17 @@ class RetryBudget:
     `calls` is how many calls it has ever seen.
     """
 
-    def __init__(self, ratio: float, min_per_second: float, window: float, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        ratio: float,
+        min_per_second: float,
+        window: float,
+        *,
+        clock: Clock,
+        mode: ReactingMode | None = None,
+    ) -> None:
         self.calls = 0
+        self.mode = mode
         self.ratio = ratio
         self.min_per_second = min_per_second
         self.window = window
@@ -60,9 +71,9 @@ class RetryBudget:
             if budget.withdraw():
                 ask_again()
         """
-        now = self.clock.monotonic()
+        now, share = self.clock.monotonic(), reaction_of(self.mode).retries
         with self._lock:
-            if self._left(now) < 1:
+            if self._left(now, share) < 1:
                 return False
             self._spent.add(1)
             return True
@@ -75,12 +86,12 @@ class RetryBudget:
 
             budget.remaining  # 100 when nothing has happened yet
         """
-        now = self.clock.monotonic()
+        now, share = self.clock.monotonic(), reaction_of(self.mode).retries
         with self._lock:
-            return max(0, math.floor(self._left(now)))
+            return max(0, math.floor(self._left(now, share)))
 
-    def _left(self, now: float) -> float:
-        """Tokens at `now`; the caller holds the lock."""
+    def _left(self, now: float, share: float = 1.0) -> float:
+        """Tokens at `now`, if `share` of them may be used; the caller holds the lock."""
         calls = self.calls
         self._earned.roll(now)
         self._spent.roll(now)
@@ -88,7 +99,7 @@ class RetryBudget:
             self._earned.spread(calls - self._seen, self._looked, now)
         self._seen, self._looked = calls, max(now, self._looked)
         earned = self.ratio * self._earned.total() + self.min_per_second * self.window
-        return earned - self._spent.total() + _ROUNDING
+        return share * earned - self._spent.total() + _ROUNDING
 
     def reset(self) -> None:
         """Forget calls and retries: the reserve is there again, and nothing else."""
@@ -206,6 +217,7 @@ def retry_budget(
     min_per_second: float = 10,
     window: Duration = 10,
     *,
+    mode: ReactingMode | None = None,
     clock: Clock | None = None,
 ) -> RetryBudget:
     """Make a budget for any number of retries and hedges to share.
@@ -216,6 +228,9 @@ def retry_budget(
     * `ratio`: retries for each call, >= 0; 0.2 is one for five calls.
     * `min_per_second`: retries a second on top of that, >= 0, for clients that have few calls.
     * `window`: seconds, in 10 buckets.
+    * `mode`: the `SystemOperationMode` to obey; by default the default one, if there is one. In
+      DEGRADED half of all this may be used, in EMERGENCY nothing, unless its reactions say
+      otherwise (`resilient.Reactions`).
 
     So, whenever a token is given, those given in the last `window` seconds, this one included, are
     at most `ratio` x the calls of these seconds + `min_per_second` x `window`. The second part is
@@ -244,4 +259,5 @@ def retry_budget(
         positive("min_per_second", min_per_second, zero=True),
         seconds("window", window),
         clock=chosen(clock),
+        mode=obeyed(mode),
     )

@@ -16,8 +16,11 @@ from resilient.core.hub import hub
 from resilient.core.inspection import label
 from resilient.core.outcome import Outcome
 from resilient.core.policy import Line, Policy
+from resilient.core.ports import ReactingMode
+from resilient.core.reacting import obeyed
 from resilient.errors import ConfigError
 from resilient.policies.budget import Deposits, RetryBudget
+from resilient.policies.leave import Leave
 from resilient.policies.match import function, optional, whole
 from resilient.policies.observed import Lines, Observed, least_samples, quantile_of
 
@@ -52,8 +55,8 @@ class HedgeMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """What became of attempts beside the first, since the hedge was made.
 
     `started` is how many were made, `won` how many of them gave the answer, `refused` how many
-    the budget did not allow. Few wins for many starts: the delay is too short, or what makes the
-    first attempt slow is the same for the next.
+    the budget or the mode did not allow. Few wins for many starts: the delay is too short, or what
+    makes the first attempt slow is the same for the next.
 
     Example::
 
@@ -77,6 +80,7 @@ class Hedge(Policy):
         max_hedges: int,
         *,
         budget: Budget | None,
+        mode: ReactingMode | None,
         accept: Callable[[Any], bool] | None,
         dispose: Callable[[Any], Any],
         clock: Clock,
@@ -84,6 +88,7 @@ class Hedge(Policy):
         self._delay = delay
         self.max_hedges = max_hedges
         self.budget = budget
+        self.mode = mode
         self.clock = clock
         self._accept = accept
         self._dispose = dispose
@@ -190,7 +195,8 @@ class Hedge(Policy):
     ) -> Line:
         from resilient.core.race import Plan, hedged  # noqa: PLC0415  (loads asyncio)
 
-        plan = Plan(self.max_hedges, self.budget, good, dispose, self._count, same)
+        leave = Leave(self.mode, self.budget)
+        plan = Plan(self.max_hedges, leave, good, dispose, self._count, same)
         return hedged(line, delay, plan)
 
 
@@ -220,6 +226,7 @@ def hedge(  # noqa: PLR0913  (one keyword for each decision)
     warm_up: int | None = None,
     accept: Callable[[Any], bool] | None = None,
     dispose: Callable[[Any], Any] | None = None,
+    mode: ReactingMode | None = None,
     clock: Clock | None = None,
 ) -> Hedge:
     """Start another attempt when the first takes long; the first good answer counts.
@@ -245,6 +252,8 @@ def hedge(  # noqa: PLR0913  (one keyword for each decision)
       is returned if no attempt has a better one. What `accept` raises, the caller gets.
     * `dispose`: closes a result that nobody gets, sync or async; default its ``aclose()`` or
       ``close()`` if it has one.
+    * `mode`: the `SystemOperationMode` to obey; by default the default one, if there is one. Only
+      in NORMAL are there hedges, unless its reactions say otherwise (`resilient.Reactions`).
     * `clock`: what durations are measured with, for `quantile`. The delay passes on the event loop.
 
     An attempt that fails before another has started is simply the failure; while others run, they
@@ -272,6 +281,7 @@ def hedge(  # noqa: PLR0913  (one keyword for each decision)
         else _given(delay, min_delay, warm_up),
         whole("max_hedges", max_hedges),
         budget=budget,
+        mode=obeyed(mode),
         accept=optional(function, "accept", accept),
         dispose=_closer(dispose),
         clock=time,

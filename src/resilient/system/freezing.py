@@ -126,9 +126,7 @@ class Freezing(Employing):
             for found in mode.features:
                 print(found)
         """
-        mine: list[object] = [self, None] if hub.holds_mode(self) else [self]
-        desks = [one for one in hub.policies() if isinstance(one, FeatureDesk)]
-        found = [one for one in desks if any(one.mode is mode for mode in mine)]
+        found = [one for one in hub.reporting_to(self) if isinstance(one, FeatureDesk)]
         return tuple(one.status for one in sorted(found, key=lambda desk: desk.name))
 
 
