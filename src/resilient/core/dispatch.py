@@ -115,6 +115,7 @@ class Listener:
         """Drop what the parent had queued."""
         self._queue.clear()
         self._scheduled = False
+        self.loop = None  # it runs in the parent, and says of itself that it does
         self._remote = None
         self._runner = None
 

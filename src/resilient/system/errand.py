@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,9 +81,9 @@ class Errand:
         return self._running
 
     @property
-    def begun(self) -> bool:
-        """Whether the present run has begun; it may still be in line."""
-        return self._running and self._began is not None
+    def overdue_since(self) -> float | None:
+        """When the present run began, if it was given up and has not ended all the same."""
+        return self._began if self._running and self._told else None
 
     @property
     def expires(self) -> float | None:
@@ -103,7 +104,8 @@ class Errand:
             self._loop = loop
             run = _Run(self._number, args)
         if loop is not None and loop is running_loop():
-            self._task = loop.create_task(self._go_async(run))  # no detour over another thread
+            self._task = task = _task(loop, self._go_async(run))  # no detour over another thread
+            task.add_done_callback(lambda _: self._free(run))  # also if it never took a step
         else:
             self.listener.offer(run)
         return True
@@ -115,17 +117,19 @@ class Errand:
             return False
         late = Report(expires - self.timeout, self.timeout, error=self._late())
         self._tell(self._number, late)
+        self._end_task()  # its loop may live on another clock
         return True
 
     def cancel(self) -> None:
         """Give up the present run, if there is one: nothing more is heard of it."""
         with self._lock:
             self._told = True
-            task = self._task
-        if task is not None and not task.done():
-            loop = task.get_loop()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
+        self._end_task()
+
+    def retire(self) -> None:
+        """Give up the present run, and never begin another one."""
+        self.cancel()
+        self.listener.cancel()
 
     def after_fork(self) -> None:
         """Nothing runs in the child."""
@@ -135,8 +139,17 @@ class Errand:
     def _late(self) -> CallTimeoutError:
         return CallTimeoutError(self.name, self.timeout or 0.0)
 
+    def _end_task(self) -> None:
+        task = self._task
+        if task is not None and not task.done():
+            loop = task.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
+
     def _go(self, run: _Run) -> None:
         began = self._begin(run)
+        if began is None:
+            return
         try:
             value = self._fn(*run.args)
             refuse_coroutine(self._fn, value)
@@ -151,6 +164,8 @@ class Errand:
         self._task = asyncio.current_task()
         limit = asyncio.timeout(self.timeout)
         began = self._begin(run)
+        if began is None:
+            return
         try:
             async with limit:
                 value = await self._fn(*run.args)
@@ -158,17 +173,24 @@ class Errand:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
                 # The loop is closing, or somebody gave the run up: nothing is reported.
+                given_up = self._told
                 self._free(run)
+                if given_up:
+                    return
                 raise
             self._end(run, began, None, self._late() if limit.expired() else error)
         else:
             self._end(run, began, value)
 
-    def _begin(self, run: _Run) -> float:
-        began = self._time.now()
-        if run.number == self._number:
-            self._began = began
-        return began
+    def _begin(self, run: _Run) -> float | None:
+        """The present instant; `None` if the run was given up while it was in line."""
+        with self._lock:
+            mine = run.number == self._number
+            if not mine or self._told:
+                self._running = self._running and not mine
+                return None
+            self._began = self._time.now()
+            return self._began
 
     def _end(self, run: _Run, began: float, value: Any, error: BaseException | None = None) -> None:
         took = self._time.now() - began
@@ -188,3 +210,15 @@ class Errand:
                 return
             self._told = True
         self._done(report)
+
+
+def _task(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]
+) -> asyncio.Task[None]:
+    """A task that takes its first step later, whatever factory its loop has.
+
+    Its context is empty: the deadline of whoever happens to look at the mode is not its own.
+    """
+    import asyncio  # noqa: PLC0415  (loaded already: a loop runs)
+
+    return asyncio.Task(coroutine, loop=loop, context=Context())

@@ -195,10 +195,11 @@ class Probe(Witness):
         if now < self._next:
             return
         self._next = now + self.rules.interval * self._uniform(*self.rules.spread)
-        if not self._errand.start() and self._errand.begun:
+        began = self._errand.overdue_since
+        if not self._errand.start() and began is not None:
             # Still the old question: that nobody answers it is an answer, too.
-            late = CallTimeoutError(self.name, now - self._heard)
-            self._report(Report(now, now - self._heard, error=late))
+            late = CallTimeoutError(self.name, now - began)
+            self._report(Report(began, now - began, error=late))
 
     def due(self) -> float:
         """When the next question is to be put, or the present one given up."""
@@ -222,6 +223,10 @@ class Probe(Witness):
     def close(self) -> None:
         """Give up the present question."""
         self._errand.cancel()
+
+    def retire(self) -> None:
+        """Ask no more; another probe has taken its place."""
+        self._errand.retire()
 
     def after_fork(self) -> None:
         """Nobody is asked in the child yet."""

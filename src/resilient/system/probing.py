@@ -112,6 +112,7 @@ class Probing(Employing):
 
         def add(given: F) -> F:
             self._declare(name, weight, criticality)
+            replaced = self.probes.get(name)
             self._employ(
                 Probe(
                     name,
@@ -121,6 +122,10 @@ class Probing(Employing):
                     told=self._weakly(Probing._answered_trips if trips else Probing._answered),
                 )
             )
+            if replaced is not None:
+                replaced.retire()
+            if not trips:
+                self._untrip(name)
             return given
 
         return add if fn is None else add(fn)
@@ -139,6 +144,8 @@ class Probing(Employing):
     def _answered(self, news: tuple[Probe, ProbeReading | None]) -> None:
         probe, before = news
         last = probe.last
+        if self.probes.get(probe.name) is not probe:
+            return  # another has taken its place
         self._witnessed(probe)
         if last is None or (before is not None and before.status is last.status):
             return
@@ -154,14 +161,25 @@ class Probing(Employing):
         )
 
     def _answered_trips(self, news: tuple[Probe, ProbeReading | None]) -> None:
-        probe, _ = news
-        reason = f"the probe of {probe.name} failed"
+        probe, before = news
+        if self.probes.get(probe.name) is not probe:
+            return
         if probe.status is ProbeStatus.FAILED:
-            trip = Trip(reason, local=True)
+            trip = Trip(_reason(probe.name), local=True)
             self._order(lambda engine, _: engine.trip(trip))
-        elif reason in self._engine.trips:
-            self._order(lambda engine, _: engine.untrip(reason))
+        else:
+            self._untrip(probe.name, due=before is not None and before.status is ProbeStatus.FAILED)
         self._answered(news)
+
+    def _untrip(self, name: str, *, due: bool = False) -> None:
+        """End the trip of a probe: one that is `due` may still be in the inbox."""
+        reason = _reason(name)
+        if due or reason in self._engine.trips:
+            self._order(lambda engine, _: engine.untrip(reason))
+
+
+def _reason(name: str) -> str:
+    return f"the probe of {name} failed"
 
 
 def _share(setting: str, value: float) -> float:
