@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from resilient.system.noticing import CascadeDetected
     from resilient.system.reactions import Reactions
     from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage, RecoveryStatus
+    from resilient.system.requirement import RequirementStatus
     from resilient.system.standing import FeatureState, FeatureStatus, Frozen
     from resilient.telemetry import alerts
     from resilient.telemetry.logs import enable_logs
@@ -154,6 +155,7 @@ __all__ = [
     "RecoveryStage",
     "RecoveryStatus",
     "Rejected",
+    "RequirementStatus",
     "ResilientError",
     "Retry",
     "RetryBudget",
@@ -236,6 +238,7 @@ _LAZY = {
     "RecoveryChanged": "resilient.system.recovery_stage",
     "RecoveryStage": "resilient.system.recovery_stage",
     "RecoveryStatus": "resilient.system.recovery_stage",
+    "RequirementStatus": "resilient.system.requirement",
     "SettingValue": "resilient.config",
     "SlowStart": "resilient.policies.slow_start_gate",
     "SystemOperationMode": "resilient.mode",

@@ -33,6 +33,7 @@ from resilient.system.probing import Probing
 from resilient.system.reactions import REACTIONS, Reacting, Reactions
 from resilient.system.reasons import reasons_of
 from resilient.system.recovering import Recovering
+from resilient.system.requiring import Requiring
 from resilient.system.states import Mode, ModeChange, SystemState
 from resilient.system.ticking import Ticking
 from resilient.system.tuning import Tuning, tuned
@@ -52,7 +53,16 @@ T = TypeVar("T")
 
 
 class SystemOperationMode(
-    Declaring, Probing, Recovering, Freezing, Expecting, Checkup, Reacting, Tuning, Ticking
+    Declaring,
+    Probing,
+    Requiring,
+    Recovering,
+    Freezing,
+    Expecting,
+    Checkup,
+    Reacting,
+    Tuning,
+    Ticking,
 ):
     """Turns evidence about components into a score, a state and a mode: steadily, and explained.
 

@@ -185,8 +185,8 @@ class Engine:
             self.blind_since = None
         elif self.blind_since is None:
             self.blind_since = now
-        held = blind or bool(self.unmet)
-        self._note(self.steady.feed(self.assessment.capped, floor=self.floor(), held=held))
+        capped, waits = self.assessment.capped, bool(self.unmet)
+        self._note(self.steady.feed(capped, floor=self.floor(), held=blind, waits=waits))
 
     def floor(self) -> Mode:
         """The best mode that trips and blindness allow."""

@@ -24,8 +24,9 @@ class Explanation:
     Fields: `mode`, `state`, `score` (0 to 100); `mean`, `capped` and `smoothed` (0 to 1);
     `contributions`, whose losses add up to ``1 - mean`` exactly; `gates` that fired; `confirming`,
     the change on its way and its seconds so far, if there is one; `dwell_left`, seconds before the
-    mode may improve; `penalty` for relapses; `override`; `trips` that hold; `cascade`;
-    `reasons`, the weightiest first; `would_change`, what would change the mode.
+    mode may improve; `penalty` for relapses; `override`; `trips` that hold; `cascade`; `unmet`, the
+    conditions that forbid that it improves; `reasons`, the weightiest first; `would_change`, what
+    would change the mode.
 
     Example::
 
@@ -46,6 +47,7 @@ class Explanation:
     override: Override | None
     trips: tuple[Trip, ...]
     cascade: Cascade | None
+    unmet: tuple[str, ...]
     reasons: tuple[str, ...]
     would_change: tuple[str, ...]
 
@@ -63,12 +65,17 @@ class Explanation:
         found = []
         if self.confirming is not None:
             to, so_far, needed, _ = self.confirming
-            found.append(f"{to.name}: confirmed for {so_far:.1f} of {needed:.1f} s")
+            found.append(f"{to.name}: confirmed for {min(so_far, needed):.1f} of {needed:.1f} s")
         if self.dwell_left > 0:
             found.append(f"{self.mode.name} is kept for {self.dwell_left:.1f} s more")
         if self.penalty >= 0.005:  # noqa: PLR2004  (what would print as 0.00)
             found.append(f"relapses: improving takes {1 + self.penalty:.2f} times as long")
         return found
+
+
+def _missing(engine: Engine) -> list[str]:
+    """What must come to pass, besides the score, before the mode may improve."""
+    return [f"it may improve when this holds: {condition}" for condition in engine.unmet]
 
 
 def _section(title: str, lines: tuple[str, ...] | list[str]) -> list[str]:
@@ -101,6 +108,7 @@ def explain(engine: Engine) -> Explanation:
         override=engine.override,
         trips=tuple(engine.trips.values()),
         cascade=engine.cascade(),
+        unmet=engine.unmet,
         reasons=tuple(reasons_of(engine)),
-        would_change=tuple(changes_of(engine)),
+        would_change=(*changes_of(engine), *_missing(engine)),
     )

@@ -51,9 +51,14 @@ class Recovery(Job):
         if verify is not None:
             self._verifier.errand = verify(self._noting(self._verifier.heard))
 
+    @property
+    def busy(self) -> bool:
+        """Whether an attempt runs, or somebody was asked whether it helped."""
+        return self.plan.busy
+
     def order(self) -> bool:
         """Have an attempt made at the next evaluation; False if one is under way."""
-        if self.plan.busy or self._ordered:
+        if self.busy or self._ordered:
             return False
         self._ordered = True
         return True

@@ -36,7 +36,10 @@ class Transition(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A change that is being confirmed: `so_far` of `needed` seconds; `left` until it happens."""
+    """A change that is being confirmed: `so_far` of `needed` seconds; `left` until it happens.
+
+    `left` is infinite while something else must come to pass first.
+    """
 
     to: Mode
     so_far: float
@@ -70,6 +73,7 @@ class Steady:
         self.entered = now
         self.floor = Mode.NORMAL
         self.held = False
+        self.waits = False
         self.forced: Mode | None = None
         self.improved: float | None = None
         self.onset: float | None = None
@@ -107,14 +111,20 @@ class Steady:
         return Mode.DEGRADED if score < self._lower[Mode.NORMAL] else Mode.NORMAL
 
     def feed(
-        self, target: float, *, floor: Mode = Mode.NORMAL, held: bool = False
+        self,
+        target: float,
+        *,
+        floor: Mode = Mode.NORMAL,
+        held: bool = False,
+        waits: bool = False,
     ) -> list[Transition]:
         """From now on the capped score is `target`.
 
         Parameters: `floor`, the best mode allowed (a trip that holds, blindness); `held` forbids
-        improvement.
+        improvement, and its confirmation; `waits` forbids improvement, but what is confirmed
+        meanwhile counts.
         """
-        self.target, self.floor, self.held = target, floor, held
+        self.target, self.floor, self.held, self.waits = target, floor, held, waits
         ill = target < self._lower[Mode.NORMAL] or floor is not Mode.NORMAL
         if not ill:
             self.onset = None
@@ -168,7 +178,7 @@ class Steady:
             at = worse.since + self.settings.confirm_worse
             if at < worse.ends:
                 return at, self._worse_at(at)
-        if better is not None:
+        if better is not None and not self.waits:
             at = max(better.since + self._confirm(), self.entered + self._dwell(), self.now)
             if at < better.ends:
                 return at, _better(self.mode)
