@@ -64,7 +64,7 @@ def masked(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    return re.sub(r"(://[^/]*?:)[^/]*@|([?&]password=)[^&]*", _mask, value)
+    return re.sub(r"(://[^/@]*?:).*@|([?&]password=)[^&]*", _mask, value)
 
 
 def _mask(found: re.Match[str]) -> str:
