@@ -26,6 +26,7 @@ from resilient.errors import (
     RateLimitedError,
     Rejected,
     ResilientError,
+    StoreError,
     ThrottledError,
 )
 from resilient.events import (
@@ -91,7 +92,14 @@ if TYPE_CHECKING:
     from resilient.system.reactions import Reactions
     from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage, RecoveryStatus
     from resilient.system.requirement import RequirementStatus
+    from resilient.system.run import RunbookRun
+    from resilient.system.run_context import RunContext
+    from resilient.system.run_events import RunbookFinished, RunbookStarted, RunbookStep
+    from resilient.system.run_record import RunOutcome, StepRecord, StepState
+    from resilient.system.run_trigger import failure_of
+    from resilient.system.runbook import Runbook, runbook
     from resilient.system.standing import FeatureState, FeatureStatus, Frozen
+    from resilient.system.step import Step, step
     from resilient.telemetry import alerts
     from resilient.telemetry.logs import enable_logs
 
@@ -161,9 +169,20 @@ __all__ = [
     "RetryBudget",
     "RetryGaveUp",
     "RetryScheduled",
+    "RunContext",
+    "RunOutcome",
+    "Runbook",
+    "RunbookFinished",
+    "RunbookRun",
+    "RunbookStarted",
+    "RunbookStep",
     "SettingValue",
     "Severity",
     "SlowStart",
+    "Step",
+    "StepRecord",
+    "StepState",
+    "StoreError",
     "SystemOperationMode",
     "SystemState",
     "TargetEjected",
@@ -186,6 +205,7 @@ __all__ = [
     "describe",
     "enable_logs",
     "failover",
+    "failure_of",
     "fallback",
     "feature",
     "hedge",
@@ -199,10 +219,12 @@ __all__ = [
     "remaining",
     "retry",
     "retry_budget",
+    "runbook",
     "set_active",
     "shutdown",
     "slow_start",
     "stale",
+    "step",
     "subscribe",
     "throttle",
     "timeout",
@@ -239,8 +261,18 @@ _LAZY = {
     "RecoveryStage": "resilient.system.recovery_stage",
     "RecoveryStatus": "resilient.system.recovery_stage",
     "RequirementStatus": "resilient.system.requirement",
+    "RunContext": "resilient.system.run_context",
+    "RunOutcome": "resilient.system.run_record",
+    "Runbook": "resilient.system.runbook",
+    "RunbookFinished": "resilient.system.run_events",
+    "RunbookRun": "resilient.system.run",
+    "RunbookStarted": "resilient.system.run_events",
+    "RunbookStep": "resilient.system.run_events",
     "SettingValue": "resilient.config",
     "SlowStart": "resilient.policies.slow_start_gate",
+    "Step": "resilient.system.step",
+    "StepRecord": "resilient.system.run_record",
+    "StepState": "resilient.system.run_record",
     "SystemOperationMode": "resilient.mode",
     "SystemState": "resilient.mode",
     "Throttle": "resilient.policies.throttle",
@@ -253,12 +285,15 @@ _LAZY = {
     "default_mode": "resilient.mode",
     "enable_logs": "resilient.telemetry.logs",
     "failover": "resilient.policies.failover",
+    "failure_of": "resilient.system.run_trigger",
     "feature": "resilient.system.features",
     "hedge": "resilient.policies.hedge",
     "mode_gate": "resilient.policies.mode_gate",
     "protect": "resilient.recommended",
     "rate_limit": "resilient.policies.rate_limit",
+    "runbook": "resilient.system.runbook",
     "slow_start": "resilient.policies.slow_start",
+    "step": "resilient.system.step",
     "throttle": "resilient.policies.throttle",
 }
 

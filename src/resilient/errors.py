@@ -11,6 +11,7 @@
     |  +- FeatureUnavailableError  not in this mode; .mode
     |  +- DeadlineExceededError    also TimeoutError: no time left to start
     +- CallTimeoutError            also TimeoutError: started, did not finish in time
+    +- StoreError                  a file or a server did not do what it was asked; .name .reason
     +- ConfigError                 also ValueError: .setting .value .allowed .origin
     +- MissingExtraError           also ImportError: .extra .package
 
@@ -38,6 +39,7 @@ __all__ = [
     "RateLimitedError",
     "Rejected",
     "ResilientError",
+    "StoreError",
     "ThrottledError",
 ]
 
@@ -234,6 +236,32 @@ class CallTimeoutError(_TimeError):
     def __str__(self) -> str:
         """Say which limit fired."""
         return f"{self.name}: no answer within {self.seconds:.3g} s"
+
+
+class StoreError(ResilientError):
+    """A file or a server did not do what it was asked, or holds what it should not.
+
+    Arguments, in order: the path or address, and what happened, in words.
+
+    Example::
+
+        except resilient.StoreError as error:
+            print(error.name, error.reason)
+    """
+
+    @property
+    def name(self) -> str:
+        """The path or the address."""
+        return str(self._field(0))
+
+    @property
+    def reason(self) -> str:
+        """What happened, in words."""
+        return str(self._field(1))
+
+    def __str__(self) -> str:
+        """Say where, and what."""
+        return f"{self.name}: {self.reason}"
 
 
 class ConfigError(ResilientError, ValueError):

@@ -1,0 +1,1 @@
+"""How bytes reach a file or a server. Knows nothing of caches, queues or journals."""
