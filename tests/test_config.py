@@ -62,7 +62,7 @@ VARIABLE = "CIRCUIT_BREAKER_RESET_TIMEOUT"
 PLAIN = {VARIABLE: "3"}
 PREFIXED = {f"RESILIENT_{VARIABLE}": "4"}
 OURS = {"RESILIENT_BREAKER_RESET_TIMEOUT": "5"}
-CODE: dict[str, dict[str, Any]] = {"breaker": {"reset_timeout": 6}}
+CODE: dict[str, Any] = {"breaker": {"reset_timeout": 6}}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ CODE: dict[str, dict[str, Any]] = {"breaker": {"reset_timeout": 6}}
 def test_precedence(
     files: dict[str, str],
     environ: dict[str, str],
-    code: dict[str, dict[str, Any]],
+    code: dict[str, Any],
     held: tuple[float, str],
     tmp_path: Path,
 ) -> None:
@@ -446,7 +446,8 @@ def test_what_is_needed_and_not_there(kind: str) -> None:
         getattr(resilient, kind)("orders")
     assert caught.value.setting == f"{kind}.{setting}"
     assert f'[{kind}."orders"] {setting} = ...' in caught.value.allowed
-    configure(environ={}, **{kind: {"orders": {setting: 3}}})
+    code: dict[str, Any] = {kind: {"orders": {setting: 3}}}
+    configure(environ={}, **code)
     assert "3" in getattr(resilient, kind)("orders").describe()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -29,7 +30,7 @@ from resilient.core.setting import Setting
 from resilient.core.values import Values
 from resilient.testing import ManualClock
 
-Code = dict[str, dict[str, Any]]
+Code = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def change(**code: dict[str, Any]) -> Configuration:
+def change(**code: Any) -> Configuration:
     """Configure anew, from code alone."""
     return configure(environ={}, **code)
 
@@ -276,6 +277,11 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError
 
 
+def queueing(gate: Any, number: int) -> bool:
+    """Whether so many wait."""
+    return bool(gate.queued == number)
+
+
 def test_a_bulkhead_grows_and_lets_waiters_in() -> None:
     """Those who wait get the new places at once, in their order."""
     change(bulkhead={"limit": 1, "queue": 5})
@@ -285,7 +291,7 @@ def test_a_bulkhead_grows_and_lets_waiters_in() -> None:
     for name in "bcd":
         waiting = reports.queued
         threads.append(entered(reports, out, go, name))
-        until(lambda waiting=waiting: reports.queued == waiting + 1)
+        until(partial(queueing, reports, waiting + 1))
     change(bulkhead={"limit": 3, "queue": 5})
     until(lambda: len(out) == 3)
     assert sorted(out) == ["a", "b", "c"]
