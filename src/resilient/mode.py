@@ -34,6 +34,7 @@ from resilient.system.reactions import REACTIONS, Reacting, Reactions
 from resilient.system.reasons import reasons_of
 from resilient.system.recovering import Recovering
 from resilient.system.requiring import Requiring
+from resilient.system.running_books import RunningBooks
 from resilient.system.states import Mode, ModeChange, SystemState
 from resilient.system.ticking import Ticking
 from resilient.system.tuning import Tuning, tuned
@@ -57,6 +58,7 @@ class SystemOperationMode(
     Probing,
     Requiring,
     Recovering,
+    RunningBooks,
     Freezing,
     Expecting,
     Checkup,
