@@ -120,10 +120,12 @@ class Recovering(Employing):
         errand = f"recovery of {name}"
 
         def add(given: F) -> F:
+            replaced = self._ledger.jobs.get((Recovery.kind, name))
             self._employ(
                 Recovery(
                     name,
                     rules,
+                    timeout=limit,
                     action=lambda done: self._errand(errand, given, limit, done),
                     verify=None
                     if verify is None
@@ -133,6 +135,8 @@ class Recovering(Employing):
                     moved=self._weakly(Recovering._recovery_moved),
                 )
             )
+            if isinstance(replaced, Recovery):
+                replaced.retire()
             return given
 
         return add if fn is None else add(fn)

@@ -31,6 +31,7 @@ class Recovery(Job):
         name: str,
         rules: RecoveryRules,
         *,
+        timeout: float,
         action: Callable[[Hear], Errand],
         verify: Callable[[Hear], Errand] | None,
         ledger: Ledger,
@@ -46,7 +47,8 @@ class Recovery(Job):
         self._ordered = False
         self._closed = False
         self._news: deque[tuple[Hear, Report]] = deque()
-        self._verifier = Verifier(name, ledger)
+        self._timeout = timeout
+        self._verifier = Verifier(name, ledger, timeout)
         self._action = action(self._noting(self._acted))
         if verify is not None:
             self._verifier.errand = verify(self._noting(self._verifier.heard))
@@ -99,7 +101,8 @@ class Recovery(Job):
         if self._ordered or self._news:
             return -math.inf
         expires = [one.expires for one in self._errands()]
-        return min([self.plan.due(), *(one for one in expires if one is not None)])
+        known = [one for one in expires if one is not None]
+        return min([self.plan.due(), self._verifier.due(), *known])
 
     def notices(self) -> tuple[str, ...]:
         """That it gave up, and why."""
@@ -121,6 +124,11 @@ class Recovery(Job):
         for errand in self._errands():
             errand.after_fork()
 
+    def retire(self) -> None:
+        """Another recovery has taken its place: nothing of it runs again."""
+        for errand in self._errands():
+            errand.retire()
+
     def _errands(self) -> list[Errand]:
         verify = self._verifier.errand
         return [self._action] if verify is None else [self._action, verify]
@@ -141,13 +149,21 @@ class Recovery(Job):
         while self._news:
             take, report = self._news.popleft()
             take(report)
-        verdict = self._verifier.verdict()
+        self._notice_absence(now)
+        verdict = self._verifier.verdict(now)
         if verdict is None or self.plan.stage is not RecoveryStage.VERIFYING:
             return
         if verdict.error:
             self.plan.failed(verdict.at, verdict.error)
         else:
             self.plan.verified(verdict.at)
+
+    def _notice_absence(self, now: float) -> None:
+        """An attempt that has not even begun, as its loop is blocked or gone, has failed, too."""
+        late = self._action.expires is None and now >= self.plan.began + self._timeout
+        if late and self.plan.stage is RecoveryStage.ATTEMPTING:
+            self._action.cancel()
+            self.plan.failed(now, f"it did not begin within {self._timeout:g} s")
 
     def _acted(self, report: Report) -> None:
         """The action has ended: if well, find out whether it helped."""

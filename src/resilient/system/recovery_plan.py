@@ -44,6 +44,7 @@ class RecoveryPlan:
         self.next_at: float | None = None
         self.first: tuple[str, ...] = ()
         self.moves: list[Move] = []
+        self.began = -math.inf
         self._since = math.inf
         self._until = math.inf
         self._lasts = True
@@ -164,6 +165,7 @@ class RecoveryPlan:
 
     def _begin(self, now: float) -> None:
         self.attempt += 1
+        self.began = now
         self.first = ()
         self._move(ATTEMPTING, now, None)
 

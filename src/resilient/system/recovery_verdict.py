@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from resilient.errors import CallTimeoutError
@@ -39,15 +40,17 @@ class Verifier:
 
         if verifier.ask(after=now):
             ...  # some polls later
-            verifier.verdict()
+            verifier.verdict(now)
     """
 
-    def __init__(self, name: str, ledger: Ledger) -> None:
+    def __init__(self, name: str, ledger: Ledger, timeout: float) -> None:
         self.errand: Errand | None = None
+        self._timeout = timeout
         self._name = name
         self._ledger = ledger
         self._asked: _Asked | None = None
         self._found: Verdict | None = None
+        self._until = math.inf
 
     def ask(self, after: float) -> bool:
         """Find out about an attempt that ended at `after`; False if there is nobody to ask."""
@@ -55,10 +58,12 @@ class Verifier:
         probe = self._ledger.jobs.get((Probe.kind, self._name))
         if isinstance(probe, Probe):
             self._asked = _Asked(probe, probe.done, after)
+            self._until = after + max(self._timeout, 2 * probe.rules.interval)
             probe.hasten()
             return True
         if self.errand is None:
             return False
+        self._until = after + 2 * self._timeout
         if not self.errand.start():
             self._found = Verdict(after, "the verification before this one has not ended yet")
         return True
@@ -69,19 +74,25 @@ class Verifier:
         found = f"not verified: {error}" if error else ""
         self._found = Verdict(report.began + report.seconds, found)
 
-    def verdict(self) -> Verdict | None:
+    def verdict(self, now: float) -> Verdict | None:
         """What was found, once; `None` as long as nothing was."""
-        asked = self._asked
-        if asked is not None:
-            self._found = self._said(asked)
-        found, self._found = self._found, None
+        found = self._found
+        if found is None and self._asked is not None:
+            found = self._said(self._asked)
+        if found is None and now >= self._until:
+            found = Verdict(now, "whoever was asked whether it helped did not answer")
         if found is not None:
-            self._asked = None
+            self.forget()
         return found
+
+    def due(self) -> float:
+        """When it is not waited for any longer."""
+        return self._until
 
     def forget(self) -> None:
         """Nobody was asked."""
         self._asked = self._found = None
+        self._until = math.inf
 
     def _said(self, asked: _Asked) -> Verdict | None:
         """The first answer to a question that the probe put after the attempt."""

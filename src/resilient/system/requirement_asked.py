@@ -81,6 +81,10 @@ class Asked(Requirement):
         """Give up the present question."""
         self._errand.cancel()
 
+    def retire(self) -> None:
+        """Another condition has taken its place: it is asked no more."""
+        self._errand.retire()
+
     def after_fork(self) -> None:
         """Nobody is asked in the child yet, and nothing is known."""
         self._errand.after_fork()

@@ -84,6 +84,7 @@ class Requiring(Employing):
         every = self.interval if interval is None else seconds("interval", interval)
 
         def add(given: F) -> F:
+            replaced = self._ledger.jobs.get((Requirement.kind, name))
             self._employ(
                 Asked(
                     name,
@@ -95,6 +96,8 @@ class Requiring(Employing):
                     told=self._weakly(Requiring._answers_otherwise),
                 )
             )
+            if isinstance(replaced, Asked):
+                replaced.retire()
             return given
 
         return add if fn is None else add(fn)
@@ -144,7 +147,8 @@ class Requiring(Employing):
         job = self._ledger.jobs.get((Requirement.kind, name))
         if job is None or not self._ledger.dismiss(job):
             return False
-        job.close()
+        if isinstance(job, Asked):
+            job.retire()
         self._touch()
         self._refresh()
         return True
