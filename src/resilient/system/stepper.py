@@ -1,0 +1,108 @@
+"""Takes the steps that are decided: each runs in the background, and one that fails is undone."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from resilient.system.errand import Errand, Report
+from resilient.system.signals import SignalReading
+from resilient.system.stepping import StepRules, Steps
+
+__all__ = ["Act", "Stepper"]
+
+Act = Callable[[Callable[[Report], None]], Errand]
+"""Makes the errand of a step, given whom to tell how it ended."""
+
+WORDS = {1: "act", -1: "step back"}
+
+
+class Stepper:
+    """Steps up (1) and back (-1), with the functions that do them, if there are any.
+
+    Example::
+
+        stepper = Stepper("pool", StepRules(), {}, told=print)
+        stepper.look(0.85, now=0.0)  # True: a step was taken
+        stepper.action  # "act"
+    """
+
+    def __init__(
+        self, name: str, rules: StepRules, acts: Mapping[int, Act], told: Callable[[], None]
+    ) -> None:
+        self.turns = 0
+        self._name = name
+        self._told = told
+        self._steps = Steps(rules)
+        self._step = 0
+        self._troubles: dict[int, str] = {}
+        self._ended: deque[tuple[int, Report]] = deque()
+        self._errands = {step: act(self._ender(step)) for step, act in acts.items()}
+
+    @property
+    def taken(self) -> int:
+        """How many steps up are taken."""
+        return self._steps.taken
+
+    @property
+    def action(self) -> str:
+        """The step that is due, or that stands."""
+        step = self._step or int(self.taken > 0)
+        return WORDS.get(step, "")
+
+    def look(self, highest: float, now: float) -> bool:
+        """Decide; whether a step was taken just now."""
+        step = self._steps.decide(highest, now)
+        if step:
+            self._step = step
+            self.turns += 1
+        return bool(step)
+
+    def poll(self, now: float, reading: SignalReading) -> None:
+        """Have the step done that was decided, and take note of those that ended."""
+        for errand in self._errands.values():
+            errand.expire(now)
+        while self._ended:
+            self._note(*self._ended.popleft())
+        step, self._step = self._step, 0
+        errand_of = self._errands.get(step)
+        if errand_of is not None and not errand_of.start(reading):
+            self._undo(step, "has not ended yet")
+
+    def due(self) -> float:
+        """When a step will have taken too long."""
+        ends = [errand.expires for errand in self._errands.values()]
+        return min((end for end in ends if end is not None), default=math.inf)
+
+    def notices(self) -> tuple[str, ...]:
+        """Steps that failed."""
+        return tuple(self._troubles.values())
+
+    def close(self) -> None:
+        """Give up what runs."""
+        for errand in self._errands.values():
+            errand.cancel()
+
+    def after_fork(self) -> None:
+        """Nothing runs in the child."""
+        for errand in self._errands.values():
+            errand.after_fork()
+
+    def _ender(self, step: int) -> Callable[[Report], None]:
+        def ended(report: Report) -> None:
+            self._ended.append((step, report))
+            self._told()
+
+        return ended
+
+    def _note(self, step: int, report: Report) -> None:
+        self._troubles.pop(step, None)
+        if report.error is not None:
+            self._undo(step, f"raised {report.error!r:.200}")
+
+    def _undo(self, step: int, why: str) -> None:
+        """A step that failed was none; it is tried again after the pause."""
+        self._steps.undo(step)
+        self.turns += 1
+        self._troubles[step] = f"FAILED: to {WORDS[step]} for {self._name} {why}"
