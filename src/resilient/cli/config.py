@@ -10,7 +10,7 @@ from resilient.config import Configuration, configure
 from resilient.config_reading import SettingValue
 from resilient.errors import ConfigError
 
-__all__ = ["run", "table"]
+__all__ = ["run", "table", "text"]
 
 
 def table(settings: Iterable[SettingValue]) -> str:
@@ -20,7 +20,7 @@ def table(settings: Iterable[SettingValue]) -> str:
 
         print(table(resilient.configure().settings.values()))
     """
-    rows = [(one.name, _text(one.shown), one.origin) for one in settings]
+    rows = [(one.name, text(one.shown), one.origin) for one in settings]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(
         f"{name:{widths[0]}}  {value:{widths[1]}}  {origin}" for name, value, origin in rows
@@ -66,9 +66,15 @@ def _json(configuration: Configuration) -> str:
     return json.dumps(found, indent=2, ensure_ascii=False)
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """A value as a file or a variable would have it, or nearly.
+
+    Example::
+
+        text((95.0, 85.5))  # "95,85.5"
+    """
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return ",".join(map(_text, value))
+        return ",".join(map(text, value))
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
