@@ -83,7 +83,9 @@ if TYPE_CHECKING:
     from resilient.policies.slow_start_gate import SlowStart
     from resilient.policies.throttle import Throttle, throttle
     from resilient.recommended import protect
+    from resilient.system.anomaly import RateSignal
     from resilient.system.checkup import CheckStatus, ComponentCheck, HealthCheck
+    from resilient.system.composite import CompositeSignal
     from resilient.system.feature_gate import Feature
     from resilient.system.features import feature
     from resilient.system.impact import Impact, Performance
@@ -98,8 +100,13 @@ if TYPE_CHECKING:
     from resilient.system.run_record import RunOutcome, StepRecord, StepState
     from resilient.system.run_trigger import failure_of
     from resilient.system.runbook import Runbook, runbook
+    from resilient.system.saturation import SaturationSignal
+    from resilient.system.signal_level import SignalLevel
+    from resilient.system.signals import SignalChanged, SignalReading
     from resilient.system.standing import FeatureState, FeatureStatus, Frozen
     from resilient.system.step import Step, step
+    from resilient.system.threshold import ThresholdSignal
+    from resilient.system.weighing import SignalPart
     from resilient.telemetry import alerts
     from resilient.telemetry.logs import enable_logs
 
@@ -126,6 +133,7 @@ __all__ = [
     "ComponentCheck",
     "ComponentFailed",
     "ComponentRecovered",
+    "CompositeSignal",
     "ConfigError",
     "Configuration",
     "Criticality",
@@ -157,6 +165,7 @@ __all__ = [
     "Pipeline",
     "RateLimit",
     "RateLimitedError",
+    "RateSignal",
     "Reaction",
     "Reactions",
     "RecoveryChanged",
@@ -176,8 +185,13 @@ __all__ = [
     "RunbookRun",
     "RunbookStarted",
     "RunbookStep",
+    "SaturationSignal",
     "SettingValue",
     "Severity",
+    "SignalChanged",
+    "SignalLevel",
+    "SignalPart",
+    "SignalReading",
     "SlowStart",
     "Step",
     "StepRecord",
@@ -187,6 +201,7 @@ __all__ = [
     "SystemState",
     "TargetEjected",
     "TargetReturned",
+    "ThresholdSignal",
     "Throttle",
     "ThrottledError",
     "Timeout",
@@ -238,6 +253,7 @@ _LAZY = {
     "CascadeDetected": "resilient.system.noticing",
     "CheckStatus": "resilient.system.checkup",
     "ComponentCheck": "resilient.system.checkup",
+    "CompositeSignal": "resilient.system.composite",
     "Configuration": "resilient.config",
     "Failover": "resilient.policies.failover",
     "FailoverTarget": "resilient.policies.failover",
@@ -255,6 +271,7 @@ _LAZY = {
     "ModeGate": "resilient.policies.mode_gate",
     "Performance": "resilient.system.impact",
     "RateLimit": "resilient.policies.rate_limiter",
+    "RateSignal": "resilient.system.anomaly",
     "Reaction": "resilient.core.ports",
     "Reactions": "resilient.system.reactions",
     "RecoveryChanged": "resilient.system.recovery_stage",
@@ -268,13 +285,19 @@ _LAZY = {
     "RunbookRun": "resilient.system.run",
     "RunbookStarted": "resilient.system.run_events",
     "RunbookStep": "resilient.system.run_events",
+    "SaturationSignal": "resilient.system.saturation",
     "SettingValue": "resilient.config",
+    "SignalChanged": "resilient.system.signals",
+    "SignalLevel": "resilient.system.signal_level",
+    "SignalPart": "resilient.system.weighing",
+    "SignalReading": "resilient.system.signals",
     "SlowStart": "resilient.policies.slow_start_gate",
     "Step": "resilient.system.step",
     "StepRecord": "resilient.system.run_record",
     "StepState": "resilient.system.run_record",
     "SystemOperationMode": "resilient.mode",
     "SystemState": "resilient.mode",
+    "ThresholdSignal": "resilient.system.threshold",
     "Throttle": "resilient.policies.throttle",
     "adaptive_limit": "resilient.policies.adaptive",
     "aimd": "resilient.policies.limit_algorithms",

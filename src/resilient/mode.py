@@ -35,6 +35,7 @@ from resilient.system.reasons import reasons_of
 from resilient.system.recovering import Recovering
 from resilient.system.requiring import Requiring
 from resilient.system.running_books import RunningBooks
+from resilient.system.signalling import Signalling
 from resilient.system.states import Mode, ModeChange, SystemState
 from resilient.system.ticking import Ticking
 from resilient.system.tuning import Tuning, tuned
@@ -56,6 +57,7 @@ T = TypeVar("T")
 class SystemOperationMode(
     Declaring,
     Probing,
+    Signalling,
     Requiring,
     Recovering,
     RunningBooks,
