@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from resilient.system.reactions import Reactions
     from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage, RecoveryStatus
     from resilient.system.requirement import RequirementStatus
+    from resilient.system.response import Quality, ResponseContext
     from resilient.system.run import RunbookRun
     from resilient.system.run_context import RunContext
     from resilient.system.run_events import RunbookFinished, RunbookStarted, RunbookStep
@@ -163,6 +164,7 @@ __all__ = [
     "Outcome",
     "Performance",
     "Pipeline",
+    "Quality",
     "RateLimit",
     "RateLimitedError",
     "RateSignal",
@@ -174,6 +176,7 @@ __all__ = [
     "Rejected",
     "RequirementStatus",
     "ResilientError",
+    "ResponseContext",
     "Retry",
     "RetryBudget",
     "RetryGaveUp",
@@ -270,6 +273,7 @@ _LAZY = {
     "ModeChange": "resilient.mode",
     "ModeGate": "resilient.policies.mode_gate",
     "Performance": "resilient.system.impact",
+    "Quality": "resilient.system.response",
     "RateLimit": "resilient.policies.rate_limiter",
     "RateSignal": "resilient.system.anomaly",
     "Reaction": "resilient.core.ports",
@@ -278,6 +282,7 @@ _LAZY = {
     "RecoveryStage": "resilient.system.recovery_stage",
     "RecoveryStatus": "resilient.system.recovery_stage",
     "RequirementStatus": "resilient.system.requirement",
+    "ResponseContext": "resilient.system.response",
     "RunContext": "resilient.system.run_context",
     "RunOutcome": "resilient.system.run_record",
     "Runbook": "resilient.system.runbook",

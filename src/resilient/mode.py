@@ -21,16 +21,16 @@ from resilient.clock import Clock, Duration
 from resilient.core.configured import UNSET, Recipe, UnsetType, configured
 from resilient.core.hub import hub
 from resilient.system.checkup import Checkup
+from resilient.system.context import Responding
 from resilient.system.declaring import Declaring
 from resilient.system.engine import Override, Trip
 from resilient.system.evidence import clamp
 from resilient.system.expecting import Expecting
 from resilient.system.explain import Explanation, explain
-from resilient.system.freezing import Freezing
 from resilient.system.history import Statistics
 from resilient.system.metric import Metric
 from resilient.system.probing import Probing
-from resilient.system.reactions import REACTIONS, Reacting, Reactions
+from resilient.system.reactions import REACTIONS, Reactions
 from resilient.system.reasons import reasons_of
 from resilient.system.recovering import Recovering
 from resilient.system.requiring import Requiring
@@ -61,10 +61,9 @@ class SystemOperationMode(
     Requiring,
     Recovering,
     RunningBooks,
-    Freezing,
+    Responding,
     Expecting,
     Checkup,
-    Reacting,
     Tuning,
     Ticking,
 ):

@@ -338,6 +338,7 @@ def plain(record: Any) -> list[object]:
     )
     values = {name: getattr(record, name) for name in names}
     values.pop("at", None)
+    values.pop("origin", None)
     if isinstance(record, resilient.RetryGaveUp):
         del values["seconds"]  # the straight line reads no clock before something went wrong
     return [str(value) if isinstance(value, BaseException) else value for value in values.values()]
