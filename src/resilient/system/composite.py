@@ -64,7 +64,7 @@ class CompositeSignal(Signal):
         """
         return self._found.clears_in
 
-    def set(self, **values: float) -> None:
+    def set(self, /, **values: float) -> None:
         """Report the values of parts that are not read. Each counts for 90 s.
 
         Raises `TypeError` for what is no such part, `ValueError` for what is no finite number.

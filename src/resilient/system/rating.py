@@ -90,9 +90,7 @@ class Rating(SignalDesk):
             raise ConfigError("baseline", baseline, allowed)
         said = {SignalLevel.of(level, "actions"): text for level, text in actions.items()}
         made = RateSignal(named(name), self._ties(), rules, span, {**ACTIONS, **said})
-        self._declare(name, weight, criticality)
-        self._employ(made)
-        return made
+        return self._take_on(made, weight, criticality)
 
     def composite(  # noqa: PLR0913  (all but the first two are keywords)
         self,
@@ -153,9 +151,7 @@ class Rating(SignalDesk):
                 for part, source in sources
             },
         )
-        self._declare(name, weight, criticality)
-        self._employ(made)
-        return made
+        return self._take_on(made, weight, criticality)
 
 
 def _part(name: str, given: object) -> SignalPart:

@@ -139,6 +139,11 @@ class SaturationSignal(Signal):
         super().close()
         self._stepper.close()
 
+    def retire(self) -> None:
+        """Never read or step again."""
+        super().retire()
+        self._stepper.retire()
+
     def after_fork(self) -> None:
         """Nothing runs in the child."""
         super().after_fork()

@@ -126,6 +126,11 @@ class Signal(Witness):
         for reader in self.readers():
             reader.errand.cancel()
 
+    def retire(self) -> None:
+        """Never read again; another signal has taken its place."""
+        for reader in self.readers():
+            reader.errand.retire()
+
     def after_fork(self) -> None:
         """Nothing is read in the child yet."""
         for reader in self.readers():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from resilient.clock import Duration, seconds
 from resilient.core.hub import hub
+from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
 from resilient.policies.match import positive
 from resilient.system.employing import Employing
@@ -16,6 +17,8 @@ from resilient.system.signal_level import SignalLevel
 from resilient.system.signals import SignalChanged, SignalReading
 
 __all__ = ["SignalDesk", "part_of"]
+
+S = TypeVar("S", bound=Signal)
 
 
 class SignalDesk(Employing):
@@ -33,6 +36,15 @@ class SignalDesk(Employing):
         self.evaluate()
         jobs = sorted(self._ledger.jobs.items(), key=lambda item: (item[0][1], item[0][0]))
         return tuple(job.reading for _, job in jobs if isinstance(job, Signal))
+
+    def _take_on(self, signal: S, weight: float | None, criticality: Criticality | str | None) -> S:
+        """Look after a signal in place of one of its kind and name."""
+        replaced = self._ledger.jobs.get((signal.kind, signal.name))
+        self._declare(signal.name, weight, criticality)
+        self._employ(signal)
+        if isinstance(replaced, Signal):
+            replaced.retire()
+        return signal
 
     def _ties(self) -> Ties:
         changed, news = self._weakly(SignalDesk._signal_changed), self._weakly(SignalDesk._stirred)

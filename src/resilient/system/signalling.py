@@ -94,9 +94,7 @@ class Signalling(Rating):
             reader=self._reading_of(name, source, lambda value: usage(value, held)),
             stepper=lambda one: Stepper(name, steps, acts, one.tell),
         )
-        self._declare(name, weight, criticality)
-        self._employ(made)
-        return made
+        return self._take_on(made, weight, criticality)
 
     def threshold(  # noqa: PLR0913  (all but the first two are keywords)
         self,
@@ -165,9 +163,7 @@ class Signalling(Rating):
             life=self._settings.fresh_for,
             reader=self._reading_of(name, self._source("read", read, every, timeout)),
         )
-        self._declare(name, weight, criticality)
-        self._employ(made)
-        return made
+        return self._take_on(made, weight, criticality)
 
     def _acts(
         self, name: str, given: dict[int, Callable[..., Any] | None], limit: float

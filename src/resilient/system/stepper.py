@@ -84,6 +84,11 @@ class Stepper:
         for errand in self._errands.values():
             errand.cancel()
 
+    def retire(self) -> None:
+        """Never do anything again."""
+        for errand in self._errands.values():
+            errand.retire()
+
     def after_fork(self) -> None:
         """Nothing runs in the child."""
         for errand in self._errands.values():
