@@ -19,6 +19,7 @@ from resilient.core.ports import CircuitHealth, Criticality
 from resilient.errors import ConfigError
 from resilient.events import CircuitOpened, CircuitState, FallbackUsed
 from resilient.mode import Mode, SystemOperationMode, SystemState, default_mode
+from resilient.testing import ManualClock
 from tests.hands import HandClock
 
 
@@ -583,3 +584,15 @@ def test_a_swapped_clock_makes_no_jump(monkeypatch: pytest.MonkeyPatch) -> None:
         system_clock.reset()
     assert made.current is Mode.EMERGENCY
     assert sys.version_info >= (3, 11)
+
+
+def test_a_report_that_nobody_looked_at_has_happened() -> None:
+    """A minute at 0 is an outage, whether or not anybody looked before the next report."""
+    clock = ManualClock()
+    mode = SystemOperationMode(clock=clock)
+    figure = mode.metric("figure")
+    figure.set(0.0)
+    clock.advance(60)
+    figure.set(1.0)
+    (change,) = mode.history
+    assert (change.new, round(change.at, 2)) == (Mode.EMERGENCY, 2.66)

@@ -144,3 +144,16 @@ def test_silence_where_knowledge_was_promised_is_blindness() -> None:
         Standing.BLIND,
         Standing.IDLE,
     ]
+
+
+@given(st.permutations("abcd"))
+def test_the_blind_share_does_not_depend_on_names(names: list[str]) -> None:
+    """0.6 of 1.2 is half, in whatever order the known weights are added up."""
+    known = (Evidence("mark", 1.0),)
+    parts = [
+        Component(names[0], 0.1, evidence=known),
+        Component(names[1], 0.2, evidence=known),
+        Component(names[2], 0.3, evidence=known),
+        Component(names[3], 0.6, blind_from=0.0),
+    ]
+    assert assess(parts, now=1.0).blind == 0.5

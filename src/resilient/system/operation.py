@@ -140,8 +140,12 @@ class Operation:
 
     def _reported(self, metric: Metric) -> None:
         """A metric has a new value: take it up, but not for each of ten thousand a second."""
-        self._reports[(metric.kind, metric.name)] = (self._time.now(), self._report(metric))
-        self._fresh_until = min(self._fresh_until, self._fresh_from + self.interval / 10)
+        now, key, often = self._time.now(), (metric.kind, metric.name), self.interval / 10
+        pending = self._reports.get(key)
+        if pending is not None and now >= pending[0] + often:
+            self._inbox.append(pending)  # it has stood long enough to count
+        self._reports[key] = (now, self._report(metric))
+        self._fresh_until = min(self._fresh_until, self._fresh_from + often)
         if not self._fresh_from <= self._clock.monotonic() < self._fresh_until:
             self._refresh()
 
@@ -281,8 +285,10 @@ class Operation:
             self._nudge()
 
     def _report(self, witness: Witness) -> Command:
+        said = witness.evidence(self._settings.fresh_for)
+
         def obey(engine: Engine, found: Mapping[str, Component]) -> None:
-            for evidence in witness.evidence(self._settings.fresh_for):
+            for evidence in said:
                 if witness.name in found:
                     engine.reported(found[witness.name], evidence)
 

@@ -163,8 +163,9 @@ def _gates(components: list[Component], rows: list[Contribution], now: float) ->
 
 
 def _blind(rows: list[Contribution]) -> float:
-    weight = dict.fromkeys(Standing, 0.0)
-    for row in rows:
-        weight[row.standing] += row.weight
-    promised = weight[Standing.BLIND] + weight[Standing.KNOWN]
-    return weight[Standing.BLIND] / promised if promised else 0.0
+    """Share of BLIND weight; the sums do not depend on the order of the components."""
+    blind, known = (
+        math.fsum(row.weight for row in rows if row.standing is standing)
+        for standing in (Standing.BLIND, Standing.KNOWN)
+    )
+    return blind / (blind + known) if blind else 0.0
