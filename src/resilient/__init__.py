@@ -68,6 +68,7 @@ from resilient.policies.window import calls
 if TYPE_CHECKING:
     from resilient.config import Configuration, SettingValue, configure
     from resilient.core.ports import Reaction
+    from resilient.integrations import probes
     from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
     from resilient.policies.adaptive import adaptive_limit
     from resilient.policies.adaptive_limit import AdaptiveLimit
@@ -84,13 +85,23 @@ if TYPE_CHECKING:
     from resilient.policies.throttle import Throttle, throttle
     from resilient.recommended import protect
     from resilient.system.anomaly import RateSignal
+    from resilient.system.cascade_emergency import cascade_emergency
     from resilient.system.checkup import CheckStatus, ComponentCheck, HealthCheck
     from resilient.system.composite import CompositeSignal
+    from resilient.system.disaster_recovery import disaster_recovery
     from resilient.system.feature_gate import Feature
     from resilient.system.features import feature
     from resilient.system.impact import Impact, Performance
     from resilient.system.incident import Incident
     from resilient.system.noticing import CascadeDetected
+    from resilient.system.partial_failure import partial_failure
+    from resilient.system.probe import (
+        Probe,
+        ProbeChanged,
+        ProbeReading,
+        ProbeResult,
+        ProbeStatus,
+    )
     from resilient.system.reactions import Reactions
     from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage, RecoveryStatus
     from resilient.system.requirement import RequirementStatus
@@ -164,6 +175,11 @@ __all__ = [
     "Outcome",
     "Performance",
     "Pipeline",
+    "Probe",
+    "ProbeChanged",
+    "ProbeReading",
+    "ProbeResult",
+    "ProbeStatus",
     "Quality",
     "RateLimit",
     "RateLimitedError",
@@ -216,11 +232,13 @@ __all__ = [
     "breaker",
     "bulkhead",
     "calls",
+    "cascade_emergency",
     "configure",
     "criticality",
     "deadline",
     "default_mode",
     "describe",
+    "disaster_recovery",
     "enable_logs",
     "failover",
     "failure_of",
@@ -230,8 +248,10 @@ __all__ = [
     "importance",
     "mode_gate",
     "outcome",
+    "partial_failure",
     "pipeline",
     "point",
+    "probes",
     "protect",
     "rate_limit",
     "remaining",
@@ -273,6 +293,11 @@ _LAZY = {
     "ModeChange": "resilient.mode",
     "ModeGate": "resilient.policies.mode_gate",
     "Performance": "resilient.system.impact",
+    "Probe": "resilient.system.probe",
+    "ProbeChanged": "resilient.system.probe",
+    "ProbeReading": "resilient.system.probe",
+    "ProbeResult": "resilient.system.probe",
+    "ProbeStatus": "resilient.system.probe",
     "Quality": "resilient.system.response",
     "RateLimit": "resilient.policies.rate_limiter",
     "RateSignal": "resilient.system.anomaly",
@@ -308,15 +333,19 @@ _LAZY = {
     "aimd": "resilient.policies.limit_algorithms",
     "alerts": "resilient.telemetry",
     "bulkhead": "resilient.policies.bulkhead",
+    "cascade_emergency": "resilient.system.cascade_emergency",
     "configure": "resilient.config",
     "criticality": "resilient.policies.criticality",
     "default_mode": "resilient.mode",
+    "disaster_recovery": "resilient.system.disaster_recovery",
     "enable_logs": "resilient.telemetry.logs",
     "failover": "resilient.policies.failover",
     "failure_of": "resilient.system.run_trigger",
     "feature": "resilient.system.features",
     "hedge": "resilient.policies.hedge",
     "mode_gate": "resilient.policies.mode_gate",
+    "partial_failure": "resilient.system.partial_failure",
+    "probes": "resilient.integrations",
     "protect": "resilient.recommended",
     "rate_limit": "resilient.policies.rate_limit",
     "runbook": "resilient.system.runbook",
@@ -331,9 +360,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         message = f"module 'resilient' has no attribute {name!r}"
         raise AttributeError(message)
-    import importlib  # noqa: PLC0415  (only here)
-
-    value = getattr(importlib.import_module(_LAZY[name]), name)
+    # As ``from home import name`` does it: `name` may be a module, too.
+    value = getattr(__import__(_LAZY[name], fromlist=(name,)), name)
     globals()[name] = value
     return value
 

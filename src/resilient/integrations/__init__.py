@@ -1,0 +1,1 @@
+"""Where the library meets what it did not bring: servers, machines, frameworks."""
