@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from resilient.clock import Duration, seconds
 from resilient.core.hub import hub
+from resilient.core.inspection import is_async_callable
 from resilient.errors import ConfigError
 from resilient.policies.match import named, positive, whole
 from resilient.system.employing import Employing
@@ -118,8 +119,11 @@ class Recovering(Employing):
         )
         limit, name = seconds("timeout", timeout), named(name)
         errand = f"recovery of {name}"
+        if verify is not None:
+            is_async_callable(verify)
 
         def add(given: F) -> F:
+            is_async_callable(given)
             replaced = self._ledger.jobs.get((Recovery.kind, name))
             self._employ(
                 Recovery(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from resilient.clock import Duration, seconds
+from resilient.core.inspection import is_async_callable
 from resilient.errors import ConfigError
 from resilient.policies.match import named
 from resilient.system.employing import Employing
@@ -84,6 +85,7 @@ class Requiring(Employing):
         every = self.interval if interval is None else seconds("interval", interval)
 
         def add(given: F) -> F:
+            is_async_callable(given)
             replaced = self._ledger.jobs.get((Requirement.kind, name))
             self._employ(
                 Asked(
