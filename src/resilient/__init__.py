@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from resilient.system.checkup import CheckStatus, ComponentCheck, HealthCheck
     from resilient.system.composite import CompositeSignal
     from resilient.system.disaster_recovery import disaster_recovery
+    from resilient.system.feature_events import FeatureSwitched, FreezeChanged
     from resilient.system.feature_gate import Feature
     from resilient.system.features import feature
     from resilient.system.impact import Impact, Performance
@@ -159,7 +160,9 @@ __all__ = [
     "Feature",
     "FeatureState",
     "FeatureStatus",
+    "FeatureSwitched",
     "FeatureUnavailableError",
+    "FreezeChanged",
     "Freshness",
     "Frozen",
     "HealthCheck",
@@ -283,6 +286,8 @@ _LAZY = {
     "Feature": "resilient.system.feature_gate",
     "FeatureState": "resilient.system.standing",
     "FeatureStatus": "resilient.system.standing",
+    "FeatureSwitched": "resilient.system.feature_events",
+    "FreezeChanged": "resilient.system.feature_events",
     "Frozen": "resilient.system.standing",
     "HealthCheck": "resilient.system.checkup",
     "Hedge": "resilient.policies.hedge",

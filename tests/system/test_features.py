@@ -13,6 +13,7 @@ from resilient import (
     Criticality,
     FallbackUsed,
     FeatureState,
+    FeatureSwitched,
     FeatureUnavailableError,
     Freshness,
     Mode,
@@ -276,6 +277,26 @@ def test_the_kill_switch(world: World) -> None:
     world.clock.advance(15)
     assert guarded(1) == "asked for 1"
     assert not gate.enable()
+
+
+def test_the_switch_is_published(world: World) -> None:
+    """Who finds a feature off wants to know when, why and for how long; nothing else is news."""
+    gate = world.feature()
+    with history() as seen:
+        gate.disable("wrong prices", ttl=60)
+        gate.enable()
+        gate.enable()
+        gate.disable("for good")
+    found = [
+        (event.name, event.enabled, event.reason, event.seconds, event.severity.value)
+        for event in seen
+        if isinstance(event, FeatureSwitched)
+    ]
+    assert found == [
+        ("search", False, "wrong prices", 60, "warning"),
+        ("search", True, None, None, "info"),
+        ("search", False, "for good", None, "warning"),
+    ]
 
 
 def test_the_mode_lists_its_features(world: World) -> None:

@@ -9,8 +9,16 @@ from typing import Any
 
 import pytest
 
-from resilient import ConfigError, FeatureUnavailableError, Mode, SystemOperationMode, feature
+from resilient import (
+    ConfigError,
+    FeatureUnavailableError,
+    FreezeChanged,
+    Mode,
+    SystemOperationMode,
+    feature,
+)
 from resilient.testing import ManualClock
+from tests.laws.harness import history
 
 FROZEN = "FROZEN: "
 
@@ -75,6 +83,37 @@ def test_it_ends_by_itself_after_five_minutes(
     assert (mode.frozen, reasons(mode), gate.enabled) == (None, [], True)
     assert not mode.thaw()
     assert mode.current is Mode.NORMAL
+
+
+def test_what_was_done_by_hand_is_published(mode: SystemOperationMode, clock: ManualClock) -> None:
+    """Each beginning and each end, whether it came by itself or not, once; a replacement is one."""
+    with history() as seen:
+        mode.freeze("one", ttl=60)
+        clock.advance(60)
+        assert not mode.thaw()
+        mode.freeze("two", ttl=60, features=["pay"])
+        clock.advance(15)
+        mode.freeze("three", ttl=60)
+        clock.advance(5)
+        mode.thaw()
+        mode.freeze("four", ttl=5)
+        clock.advance(100)
+        mode.evaluate()
+        mode.evaluate()
+    found = [
+        (event.frozen, event.reason, event.features, event.seconds, event.severity.value)
+        for event in seen
+        if isinstance(event, FreezeChanged)
+    ]
+    assert found == [
+        (True, "one", None, 60, "warning"),
+        (False, "one", None, 60, "info"),
+        (True, "two", ("pay",), 60, "warning"),
+        (True, "three", None, 60, "warning"),
+        (False, "three", None, 5, "info"),
+        (True, "four", None, 5, "warning"),
+        (False, "four", None, 5, "info"),
+    ]
 
 
 def test_thaw_ends_it_at_once(mode: SystemOperationMode, clock: ManualClock) -> None:

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from resilient.clock import Clock, Duration
+from resilient.clock import Clock, Duration, seconds
 from resilient.core.gate import Gate
 from resilient.core.hub import hub
 from resilient.errors import ConfigError
 from resilient.policies.match import whole
+from resilient.system.feature_events import FeatureSwitched
 from resilient.system.standing import FeatureState, FeatureStatus, Frozen, Standing, standing
 from resilient.system.states import Mode
 from resilient.system.switch import Switch
@@ -83,6 +84,7 @@ class FeatureDesk(Gate):
             recommendations.disable("wrong prices", ttl=3600)
         """
         self._switch.disable(reason, ttl)
+        self._tell(reason, None if ttl is None else seconds("ttl", ttl))
 
     def enable(self) -> bool:
         """Take `disable` back; the mode and a freeze still hold. False if it was not disabled.
@@ -91,7 +93,10 @@ class FeatureDesk(Gate):
 
             recommendations.enable()
         """
-        return self._switch.enable()
+        had = self._switch.enable()
+        if had:
+            self._tell(None, None)
+        return had
 
     def reset(self) -> None:
         """Begin anew: no refusals counted, and the next call that the mode would refuse passes.
@@ -123,6 +128,11 @@ class FeatureDesk(Gate):
         """A fresh lock."""
         super().after_fork()
         self._lock = threading.RLock()
+
+    def _tell(self, reason: str | None, left: float | None) -> None:
+        """Publish that it was disabled for that reason, or that it was enabled."""
+        event = FeatureSwitched(name=self.name, enabled=reason is None, reason=reason, seconds=left)
+        hub.bus.publish(event)
 
     def _source(self) -> ModeSource | None:
         found: ModeSource | None = self.mode or hub.mode

@@ -1,9 +1,8 @@
-"""A freeze: features shut by hand, for a limited time; and the list of features."""
+"""Freezing features by hand, for a limited time; and the list of features."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 from resilient.clock import Duration, seconds
@@ -11,57 +10,14 @@ from resilient.core.hub import hub
 from resilient.errors import ConfigError
 from resilient.system.employing import Employing
 from resilient.system.feature_desk import FeatureDesk
+from resilient.system.freeze import Freeze
 from resilient.system.standing import FeatureStatus, Frozen
 from resilient.system.switch import worded
-from resilient.system.timeline import Timeline
-from resilient.system.view import Job, View
 
-__all__ = ["Freeze", "Freezing"]
+__all__ = ["Freezing"]
 
 FREEZE = 300.0
 """Seconds, as in the procedure for a cascade of 000_d50087dca9911c40.txt."""
-
-
-class Freeze(Job):
-    """One freeze: a reason among those of the mode, until it ends by itself."""
-
-    kind = "freeze"
-
-    def __init__(
-        self,
-        reason: str,
-        features: tuple[str, ...] | None,
-        ttl: float,
-        time: Timeline,
-        over: Callable[[Job], object],
-    ) -> None:
-        self._reason = reason
-        self._features = features
-        self._time = time
-        self._until = time.now() + ttl
-        self._at = time.clock.time()
-        self._over = over
-
-    def holds(self) -> Frozen | None:
-        """What is frozen now; `None` once it has ended."""
-        left = self._until - self._time.now()
-        if left <= 0:
-            return None
-        return Frozen(reason=self._reason, features=self._features, at=self._at, ends_in=left)
-
-    def poll(self, view: View, /) -> None:
-        """Be forgotten when it is over."""
-        if view.now >= self._until:
-            self._over(self)
-
-    def due(self) -> float:
-        """When it ends, so that the reason goes with it."""
-        return math.inf if self.holds() is None else self._until
-
-    def notices(self) -> tuple[str, ...]:
-        """What is frozen, why, and for how long."""
-        held = self.holds()
-        return () if held is None else (str(held),)
 
 
 class Freezing(Employing):
@@ -87,9 +43,11 @@ class Freezing(Employing):
             mode.freeze("orders are being restored", ttl=600, features=["checkout"])
         """
         named, limit = _names(features), seconds("ttl", ttl)
-        made = Freeze(worded(reason), named, limit, self._time, self._ledger.dismiss)
+        over = self._ledger.dismiss
+        made = Freeze(self.name, worded(reason), named, limit, self._time, over)
         self._freeze = made
         self._employ(made)
+        made.begun()
 
     def thaw(self) -> bool:
         """End the freeze; False if there is none.
@@ -98,12 +56,13 @@ class Freezing(Employing):
 
             mode.thaw()
         """
+        had = self.frozen is not None
         freeze, self._freeze = self._freeze, None
-        if freeze is None or not self._ledger.dismiss(freeze):
-            return False
-        self._touch()
-        self._refresh()
-        return True
+        if freeze is not None:
+            freeze.end()
+            self._touch()
+            self._refresh()
+        return had
 
     @property
     def frozen(self) -> Frozen | None:
