@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ _NEEDED = ("ping", "set", "get")
 
 def redis(
     client: Any, *, write: bool = True, expiry: int = 10, prefix: str = "resilient:probe:"
-) -> Callable[[], None] | Callable[[], Awaitable[None]]:
+) -> Callable[[], None] | Callable[[], Coroutine[Any, Any, None]]:
     """Make a probe that pings a server, writes a key, and reads it back.
 
     * `client`: of redis-py, valkey-py, or like theirs; sync, or async: then the probe is async,

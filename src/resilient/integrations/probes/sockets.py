@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from resilient.clock import Duration, seconds
 from resilient.errors import ConfigError
@@ -38,7 +39,9 @@ def tcp(host: str, port: int, *, timeout: Duration = 1.0) -> Callable[[], None]:
     return connects
 
 
-def tcp_async(host: str, port: int, *, timeout: Duration = 1.0) -> Callable[[], Awaitable[None]]:
+def tcp_async(
+    host: str, port: int, *, timeout: Duration = 1.0
+) -> Callable[[], Coroutine[Any, Any, None]]:
     """Make an async probe that opens a TCP connection and closes it: `tcp`, on an event loop.
 
     There is one reason to prefer it: a look-up of the name that hangs is given up, too.

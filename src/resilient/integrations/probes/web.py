@@ -61,7 +61,7 @@ def http(  # noqa: PLR0913  (all but the first are keywords)
         text("method", method),
         {text("headers", k): text("headers", v) for k, v in dict(headers or {}).items()},
         _statuses(expect),
-        contains.encode() if isinstance(contains, str) else contains,
+        None if contains is None else _bytes(contains),
         context if target.scheme == "https" else None,
         seconds("timeout", timeout),
     )
@@ -111,6 +111,13 @@ def _target(url: str) -> SplitResult:
         raise ConfigError("url", url, allowed) from error
     if not known or not found.hostname or "@" in found.netloc:
         raise ConfigError("url", url, allowed)
+    return found
+
+
+def _bytes(contains: object) -> bytes:
+    found = contains.encode() if isinstance(contains, str) else contains
+    if not isinstance(found, bytes) or not found:
+        raise ConfigError("contains", contains, "text or bytes")
     return found
 
 
