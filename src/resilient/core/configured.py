@@ -38,7 +38,7 @@ class Configured:
 
     def follow(self, follower: Follower, recipe: Recipe, values: Values) -> None:
         """Keep up the rules of `follower`, weakly; they were made of `values`."""
-        if not recipe.open:
+        if recipe.complete:
             return
         with self._lock:
             self._followers[follower] = recipe

@@ -46,6 +46,19 @@ class Values:
     ) -> None:
         self.exact = exact or {}
         self.environment = environment or {}
+        keys = (*self.exact, *self.environment)
+        self._named = {section for section, name, _ in keys if name is not None}
+        self._general: dict[str, dict[str, Any]] = {}
+
+    def of(self, section: str, name: str | None) -> dict[str, Any]:
+        """The value of every setting of a section, for all or the policy of that name."""
+        if name is not None and section in self._named:
+            return {each: self.find(section, each, name).value for each in SECTIONS[section]}
+        found = self._general.get(section)
+        if found is None:  # once: whoever makes a policy for each call shall not wait for this
+            found = {each: self.find(section, each).value for each in SECTIONS[section]}
+            self._general[section] = found
+        return found
 
     def find(self, section: str, setting: str, name: str | None = None) -> Given:
         """What holds for the policies of a section, or the one of that name."""
@@ -64,34 +77,46 @@ class Values:
 
 
 class Recipe:
-    """How the rules of a policy are made: `make` of what it was `given`, the rest configured.
+    """How the rules of a policy are made: of what it was `given`, the rest configured.
 
-    Settings in `given` that are `UNSET` are taken from the section, or from what that says of
-    `name`. Calling it raises `ConfigError`, which names the origin of a configured value.
+    Settings of the section that are missing in `given`, or `UNSET`, are taken from what is said of
+    the section, or of `name` in it. `make` gets all settings, those given, and what is `fixed`.
+    Calling a recipe raises `ConfigError`, which names the origin of a configured value.
+
+    There is one for each policy, so it is small.
     """
+
+    __slots__ = ("_fixed", "_given", "_make", "_name", "_section")
 
     def __init__(
         self,
         section: str,
         name: str | None,
         given: Mapping[str, Any],
-        make: Callable[[dict[str, Any]], Any],
+        make: Callable[..., Any],
+        *fixed: Any,
     ) -> None:
-        self.open = tuple(setting for setting, value in given.items() if value is UNSET)
         self._section = section
         self._name = name
-        self._given = given
+        self._given = tuple(given.get(each, UNSET) for each in SECTIONS[section])
         self._make = make
+        self._fixed = fixed
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was given."""
+        return not any(value is UNSET for value in self._given)
 
     def __call__(self, values: Values) -> Any:
         """The rules."""
-        found = {each: values.find(self._section, each, self._name) for each in self.open}
-        filled = {**self._given, **{each: given.value for each, given in found.items()}}
+        found = values.of(self._section, self._name)
+        pairs = zip(found, self._given, strict=True)
+        given = {each: value for each, value in pairs if value is not UNSET}
         try:
-            return self._make(filled)
+            return self._make({**found, **given}, given, *self._fixed)
         except ConfigError as error:
-            given = found.get(error.setting)
-            if given is None:
+            if error.setting in given or error.setting not in found:
                 raise
             dotted = f"{self._section}.{error.setting}"
-            raise ConfigError(dotted, error.value, error.allowed, given.origin) from None
+            origin = values.find(self._section, error.setting, self._name).origin
+            raise ConfigError(dotted, error.value, error.allowed, origin) from None

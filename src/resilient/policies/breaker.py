@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import Any
 
 import pybreaker
@@ -137,8 +136,7 @@ def breaker(  # noqa: PLR0913  (every setting of a breaker, all but the name opt
         "half_open_success_rate": half_open_success_rate,
         "half_open_timeout": _or_unset(half_open_timeout),
     }
-    clips = {"minimum_calls": minimum_calls is None, "max_reset_timeout": max_reset_timeout is None}
-    recipe = Recipe("breaker", named(name), given, partial(_rules, name, plain, clips))
+    recipe = Recipe("breaker", named(name), given, _rules, name, plain)
     values = configured.values
     made = CircuitBreaker(
         recipe(values),
@@ -166,30 +164,32 @@ def _or_unset(value: Any) -> Any:
 
 
 def _rules(
+    settings: Mapping[str, Any],
+    given: Collection[str],
     name: str,
     plain: bool,  # noqa: FBT001  (bound by `breaker`)
-    clips: Mapping[str, bool],
-    given: Mapping[str, Any],
 ) -> Rules:
-    """Check every number; one that `clips` was not given, and gives way to what it must fit."""
-    window, timeout = given["window"], given["half_open_timeout"]
+    """Check every number; one that was not given gives way to what it must fit."""
+    window, timeout = settings["window"], settings["half_open_timeout"]
     size = window.number if isinstance(window, LastCalls) else None
-    reset = seconds("reset_timeout", given["reset_timeout"])
+    reset = seconds("reset_timeout", settings["reset_timeout"])
     return Rules(
         name=name,
-        failure_threshold=optional(whole, "failure_threshold", given["failure_threshold"]),
-        failure_rate=optional(_share, "failure_rate", given["failure_rate"]),
-        slow_call_duration=optional(seconds, "slow_call_duration", given["slow_call_duration"]),
-        slow_call_rate=optional(_share, "slow_call_rate", given["slow_call_rate"]),
-        minimum_calls=_minimum(given["minimum_calls"], size, clips=clips["minimum_calls"]),
+        failure_threshold=optional(whole, "failure_threshold", settings["failure_threshold"]),
+        failure_rate=optional(_share, "failure_rate", settings["failure_rate"]),
+        slow_call_duration=optional(seconds, "slow_call_duration", settings["slow_call_duration"]),
+        slow_call_rate=optional(_share, "slow_call_rate", settings["slow_call_rate"]),
+        minimum_calls=_minimum(settings["minimum_calls"], size, clips="minimum_calls" not in given),
         window_seconds=None if size is not None else seconds("window", window),
         window_calls=size or 0,
         reset_timeout=reset,
-        reset_backoff=_backoff(given["reset_backoff"]),
-        max_reset_timeout=_cap(given["max_reset_timeout"], reset, clips=clips["max_reset_timeout"]),
-        reset_jitter=positive("reset_jitter", given["reset_jitter"], most=1, zero=True),
-        half_open_calls=whole("half_open_calls", given["half_open_calls"]),
-        half_open_success_rate=_share("half_open_success_rate", given["half_open_success_rate"]),
+        reset_backoff=_backoff(settings["reset_backoff"]),
+        max_reset_timeout=_cap(
+            settings["max_reset_timeout"], reset, clips="max_reset_timeout" not in given
+        ),
+        reset_jitter=positive("reset_jitter", settings["reset_jitter"], most=1, zero=True),
+        half_open_calls=whole("half_open_calls", settings["half_open_calls"]),
+        half_open_success_rate=_share("half_open_success_rate", settings["half_open_success_rate"]),
         half_open_timeout=reset if timeout is None else seconds("half_open_timeout", timeout),
         straight=plain,
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from resilient.clock import Clock, Duration, chosen
@@ -253,7 +252,7 @@ def bulkhead(  # noqa: PLR0913  (every setting of a bulkhead)
             ...
     """
     given = {"limit": limit, "queue": queue, "max_wait": max_wait}
-    recipe = Recipe("bulkhead", named(name), given, partial(_sizes, name, order, max_wait is UNSET))
+    recipe = Recipe("bulkhead", named(name), given, _sizes, name, order)
     values = configured.values
     size, waiting = recipe(values)
     made = Bulkhead(name, size, waiting, chosen(clock))
@@ -262,14 +261,11 @@ def bulkhead(  # noqa: PLR0913  (every setting of a bulkhead)
 
 
 def _sizes(
-    name: str,
-    order: Order,
-    clips: bool,  # noqa: FBT001  (bound by `bulkhead`)
-    given: Mapping[str, Any],
+    settings: Mapping[str, Any], given: Collection[str], name: str, order: Order
 ) -> tuple[int, Queueing]:
-    limit, queue, max_wait = given["limit"], given["queue"], given["max_wait"]
+    limit, queue, max_wait = settings["limit"], settings["queue"], settings["max_wait"]
     if limit is None:
         raise ConfigError("limit", None, needed("a whole number >= 1", "bulkhead", "limit", name))
-    if clips and queue == 0:
+    if queue == 0 and "max_wait" not in given:
         max_wait = None
     return whole("limit", limit), queueing(queue, order, max_wait)

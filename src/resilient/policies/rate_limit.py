@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
 import msgspec
@@ -87,8 +86,8 @@ def rate_limit(  # noqa: PLR0913  (every setting of a rate limit)
         algorithm=algorithm,
     )
     given = {"rate": rate, "per": per, "burst": burst, "max_wait": max_wait}
-    make = partial(_rates, fixed, shares("reserve", reserve, zero=True), burst is UNSET)
-    recipe = Recipe("rate_limit", name, given, make)
+    held = shares("reserve", reserve, zero=True)
+    recipe = Recipe("rate_limit", name, given, _rates, fixed, held)
     values = configured.values
     made = RateLimit(recipe(values), chosen(clock))
     configured.follow(made, recipe, values)
@@ -96,22 +95,24 @@ def rate_limit(  # noqa: PLR0913  (every setting of a rate limit)
 
 
 def _rates(
+    settings: Mapping[str, Any],
+    given: Collection[str],
     fixed: Rates,
     reserve: Mapping[Criticality, float],
-    clips: bool,  # noqa: FBT001  (bound by `rate_limit`)
-    given: Mapping[str, Any],
 ) -> Rates:
-    """Check every number. A burst that `clips` was not given, and no fixed window's concern."""
-    rate, burst, algorithm = given["rate"], given["burst"], fixed.algorithm
+    """Check every number. A burst that was not given is no concern of a fixed window."""
+    rate, burst, algorithm = settings["rate"], settings["burst"], fixed.algorithm
+    if algorithm == "fixed_window" and "burst" not in given:
+        burst = None
     if rate is None:
         raise ConfigError("rate", None, needed("a number > 0", "rate_limit", "rate", fixed.name))
     rate = positive("rate", rate)
-    length = seconds("per", given["per"])
-    most = _burst(algorithm, rate, None if clips and algorithm == "fixed_window" else burst)
+    length = seconds("per", settings["per"])
+    most = _burst(algorithm, rate, burst)
     step = length / rate
     if not 0 < step < math.inf:
         raise ConfigError("rate", rate, "a rate whose calls are a finite time apart")
-    wait = seconds("max_wait", given["max_wait"], zero=True)
+    wait = seconds("max_wait", settings["max_wait"], zero=True)
     return msgspec.structs.replace(
         fixed,
         step=step,

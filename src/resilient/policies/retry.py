@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from resilient.clock import Clock, Duration, chosen, seconds
-from resilient.core.configured import UNSET, Recipe, configured
+from resilient.core.configured import Recipe, configured
 from resilient.core.copies import brief
 from resilient.core.effects import Call, Flow, Guarded, Sleep, Step
 from resilient.core.hub import hub
@@ -25,11 +24,11 @@ from resilient.policies.backoff import Wait, backoff
 from resilient.policies.budget import Deposits, RetryBudget
 from resilient.policies.match import Catch, function, names_rejection, optional, whole
 from resilient.policies.retry_rules import (
-    Delay,
     GiveUp,
     Labelled,
     RetryRules,
     Run,
+    delay,
     stopper,
     strategy,
     wait_strategy,
@@ -236,7 +235,7 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
         raise ConfigError("budget", budget, "a resilient.retry_budget(), or None")
     rules = RetryRules(
         again=again,
-        wait=wait_strategy(0 if wait is None else wait),
+        wait=_at_once if wait is None else wait_strategy(wait),
         stop=stop_when,
         attempts=attempts,
         max_delay=None if max_delay is None else seconds("max_delay", max_delay, zero=True),
@@ -245,9 +244,10 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
         retry_after=retry_after,
         clock=chosen(clock),
     )
-    open_settings = _OPEN_WAIT if wait is None else ()
-    open_settings += ("attempts",) if attempts is None and stop is None else ()
-    recipe = Recipe("retry", None, dict.fromkeys(open_settings, UNSET), partial(_completed, rules))
+    given = {} if wait is None else dict.fromkeys(_WAIT)
+    if not (attempts is None and stop is None):
+        given["attempts"] = attempts
+    recipe = Recipe("retry", None, given, _completed, rules)
     values = configured.values
     made = Retry(
         recipe(values), judges_results=judged, timed=timed, before_sleep=before_sleep, budget=budget
@@ -256,18 +256,21 @@ def retry(  # noqa: PLR0913  (every setting of a retry, all but `on` optional)
     return made
 
 
-_OPEN_WAIT: tuple[str, ...] = ("initial_delay", "backoff_factor", "max_delay")
+def _at_once(run: Run, error: Exception | None, value: object) -> float:
+    """In the place of a wait that is yet to be found."""
+    del run, error, value
+    return 0.0
 
 
-def _completed(rules: RetryRules, found: Mapping[str, Any]) -> RetryRules:
+_WAIT = ("initial_delay", "backoff_factor", "max_delay")
+
+
+def _completed(
+    settings: Mapping[str, Any], given: Collection[str], rules: RetryRules
+) -> RetryRules:
     """Put the configured numbers in where none was given."""
-    attempts, wait = rules.attempts, rules.wait
-    if "attempts" in found:
-        attempts = whole("attempts", found["attempts"])
-    if "initial_delay" in found:
-        wait = _growing(found["initial_delay"], found["backoff_factor"], found["max_delay"])
+    attempts, wait = settings["attempts"], rules.wait
+    if _WAIT[0] not in given:
+        initial, factor, cap = (settings[each] for each in _WAIT)
+        wait = delay(backoff(initial, factor=factor, cap=cap))
     return msgspec.structs.replace(rules, attempts=attempts, wait=wait)
-
-
-def _growing(initial: float, factor: float, cap: float) -> Delay:
-    return wait_strategy(backoff(initial, factor=factor, cap=cap))

@@ -24,6 +24,7 @@ __all__ = [
     "RetryRules",
     "Run",
     "Strategy",
+    "delay",
     "stopper",
     "strategy",
     "wait_strategy",
@@ -186,8 +187,12 @@ def wait_strategy(wait: Any) -> Delay:
         bridge is not None and (bridge.is_stop(wait) or bridge.is_strategy(wait))
     ):
         raise ConfigError("wait", wait, WAIT_ALLOWED)
-    ours: Wait = waiter(wait)
-    return lambda run, error, _: float(ours(run.attempts, error or _NO_ERROR))
+    return delay(waiter(wait))
+
+
+def delay(wait: Wait) -> Delay:
+    """A function of attempt and error as a function of our run."""
+    return lambda run, error, _: float(wait(run.attempts, error or _NO_ERROR))
 
 
 def _fitting(wait: float) -> float | GiveUp:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from resilient.clock import seconds
@@ -22,16 +22,17 @@ _NO_DURATIONS = {
 }
 
 
-def tuned(given: Mapping[str, Any]) -> Tuned:
-    """Read the settings of a mode, by name. Raises `ConfigError`.
+def tuned(settings: Mapping[str, Any], given: Collection[str] = ()) -> Tuned:
+    """Read the settings of a mode, by name, whether `given` or not. Raises `ConfigError`.
 
     Example::
 
         tuned({**asdict(Settings()), "interval": 1.0})
     """
+    del given
     read: dict[str, Any] = {
         name: value if name in _NO_DURATIONS else seconds(name, value, zero=name in _MAY_BE_ZERO)
-        for name, value in given.items()
+        for name, value in settings.items()
     }
     interval = read.pop("interval")
     return Settings(**read), seconds("interval", interval)
