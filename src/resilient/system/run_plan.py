@@ -192,3 +192,4 @@ class Plan:
 
     def _finish(self) -> None:
         self.next, self.due, self.outcome = None, math.inf, self._verdict
+        self.results = {}  # they may be large, and a hundred runs are remembered
