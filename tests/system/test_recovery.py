@@ -649,9 +649,9 @@ def test_bad_settings_are_refused(mode: SystemOperationMode, setting: str, value
 def test_what_cannot_be_called_is_refused(mode: SystemOperationMode) -> None:
     """Both functions; and an order for what has no recovery."""
     with pytest.raises(TypeError, match="functions"):
-        mode.recovery("redis", 42)  # type: ignore[type-var]  # on purpose
+        mode.recovery("redis", 42)  # type: ignore[call-overload]  # on purpose
     with pytest.raises(TypeError, match="functions"):
-        mode.recovery("redis", lambda: None, verify=42)  # type: ignore[arg-type]  # on purpose
+        mode.recovery("redis", lambda: None, verify=42)  # type: ignore[call-overload]  # on purpose
     with pytest.raises(ConfigError, match="a component with a recovery"):
         mode.recover("redis")
     with pytest.raises(ConfigError, match="name"):

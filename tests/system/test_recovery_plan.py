@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -226,15 +227,18 @@ def test_what_it_depends_on_comes_first() -> None:
     assert plan.look(Sight(229.0, ILL))
 
 
+def chosen(share: float) -> Callable[[float, float], float]:
+    """A random number that is `share`, if it may be."""
+    return lambda low, high: min(max(low, share), high)
+
+
 @pytest.mark.parametrize("attempt", [0, 1, 5, 900])
 def test_jitter_stays_within_its_share(attempt: int) -> None:
     """And no wait exceeds the range of a float, or the longest one."""
     rules = RecoveryRules(jitter=0.25)
     planned = min(30.0 * 2.0**attempt, LONGEST)
     for share in (0.75, 1.0, 1.25):
-        assert rules.wait(attempt, lambda low, high, at=share: min(max(low, at), high)) == (
-            pytest.approx(planned * share)
-        )
+        assert rules.wait(attempt, chosen(share)) == pytest.approx(planned * share)
     assert RecoveryRules(factor=10.0).wait(400, lambda _, high: high) == LONGEST
 
 

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as RetryAsync
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from resilient.mode import Mode, SystemOperationMode
 from resilient.system.probe import ProbeStatus
@@ -42,7 +45,11 @@ def mode(clock: ManualClock) -> Iterator[SystemOperationMode]:
 def client(valkey: ValkeyServer) -> Iterator[redis.Redis]:
     """A client that neither retries nor waits for long."""
     with redis.Redis(
-        valkey.host, valkey.port, socket_timeout=HANG, socket_connect_timeout=HANG, retry=None
+        valkey.host,
+        valkey.port,
+        socket_timeout=HANG,
+        socket_connect_timeout=HANG,
+        retry=Retry(NoBackoff(), 0),
     ) as made:
         yield made
 
@@ -166,6 +173,8 @@ def test_the_checklist_waits_for_what_a_restart_has_lost(
 async def test_the_same_with_asyncio(valkey: ValkeyServer) -> None:
     """Probe and action are coroutines on the application's own loop."""
     clock = ManualClock()
+    mode = SystemOperationMode(clock=clock)
+    mode.component("redis", criticality="critical")
     restarts: list[float] = []
 
     async def second() -> None:
@@ -182,10 +191,8 @@ async def test_the_same_with_asyncio(valkey: ValkeyServer) -> None:
         port=valkey.port,
         socket_timeout=HANG,
         socket_connect_timeout=HANG,
-        retry=None,
+        retry=RetryAsync(NoBackoff(), 0),
     ) as client:
-        mode = SystemOperationMode(clock=clock)
-        mode.component("redis", criticality="critical")
 
         @mode.probe("redis", interval=10, failed_after=3, jitter=0.0)
         async def ping() -> None:
