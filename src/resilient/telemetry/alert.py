@@ -85,7 +85,7 @@ def alert_of(event: Event, key: str, *, mode: str | None, **more: Any) -> Alert:
     details = {
         field: _plain(getattr(event, field))
         for field in event.__struct_fields__
-        if field not in {"name", "at"}
+        if field not in {"name", "at", "origin"}
     }
     lasted = more.pop("lasted", None)
     if lasted is not None:

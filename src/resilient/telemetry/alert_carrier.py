@@ -43,7 +43,6 @@ class Carrier:
         self.listener.loop = running_loop() if gives_coroutine(channel.send) else None
         self._channel = channel
         self._tell = tell
-        self._under_way: Alert | None = None
 
     def offer(self, alert: Alert) -> bool:
         """Queue `alert`; False if the queue is full. Never waits."""
@@ -55,9 +54,6 @@ class Carrier:
 
     def _carry(self, alert: Alert) -> object:
         """Give one alert to the channel; for an async one, the coroutine that does."""
-        if self._under_way is not None:  # its loop was closed, and never said so
-            self._missed(self._under_way, "its event loop was closed")
-        self._under_way = alert
         token = sending.set(True)
         try:
             result = self._channel.send(alert)
@@ -83,16 +79,14 @@ class Carrier:
             self._arrived()
 
     def _arrived(self) -> None:
-        self._under_way = None
         self.sent += 1
         if self.failing:
             self.failing = False
             self._tell(None)
 
-    def _missed(self, alert: Alert, why: object) -> None:
-        self._under_way = None
+    def _missed(self, alert: Alert, why: BaseException) -> None:
         self.failed += 1
         self.failing = True
-        words = f"{type(why).__name__}: {why}" if isinstance(why, BaseException) else why
+        words = f"{type(why).__name__}: {why}"
         _log.warning("alert %r not delivered by %r: %s", alert.title, self._channel, words)
         self._tell(alert)

@@ -74,7 +74,7 @@ class AlertRules:
         made = self.due(now, mode)
         if alert is None:
             return made
-        if not self._held and self._bucket.take(now) is not None:
+        if self._bucket.take(now) is not None:
             return [*made, alert]
         self.suppressed += 1
         self._held.add(alert)
