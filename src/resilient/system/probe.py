@@ -146,7 +146,8 @@ class ProbeRules(NamedTuple):
 def _trouble(error: BaseException) -> str:
     if isinstance(error, CallTimeoutError):
         return f"no answer within {error.seconds:.3g} s"
-    return repr(error)[:200]
+    # The repr of some clients' errors leaves out what happened.
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 class Probe(Witness):

@@ -20,7 +20,7 @@ class WrongAnswerError(Exception):
 
     Example::
 
-        mode.probes["shop"].last.detail  # "WrongAnswerError('HTTP 500, not one of 200 to 399')"
+        mode.probes["shop"].last.detail  # "WrongAnswerError: HTTP 500, not 200 to 399"
     """
 
 

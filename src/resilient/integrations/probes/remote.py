@@ -9,7 +9,7 @@ from typing import Any
 
 from resilient.core.inspection import gives_coroutine, refuse_coroutine
 from resilient.errors import ConfigError
-from resilient.integrations.probes.answers import WrongAnswerError
+from resilient.integrations.probes.answers import WrongAnswerError, text
 from resilient.policies.match import whole
 
 __all__ = ["redis"]
@@ -36,13 +36,15 @@ def redis(
 
     Example::
 
-        client = redis.Redis(socket_timeout=0.5, socket_connect_timeout=0.5, retry=None)
+        client = redis.Redis(
+            socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
+        )
         mode.probe("redis", probes.redis(client), degraded_above=0.1, failed_after=3)
     """
     if not all(callable(getattr(client, name, None)) for name in _NEEDED):
         raise ConfigError("client", client, "a client with ping, set and get")
     whole("expiry", expiry)
-    question = (client, prefix, expiry if write else None)
+    question = (client, text("prefix", prefix), expiry if write else None)
     # The commands of an async client of redis-py are plain functions that return awaitables.
     if any(gives_coroutine(getattr(client, name, print)) for name in ("execute_command", *_NEEDED)):
         return partial(_ask_async, *question)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -53,8 +54,8 @@ def _space(path: str) -> tuple[float, str]:
 
 def _files(path: str) -> tuple[float, str]:
     if not hasattr(os, "statvfs"):  # Windows
-        return 1.0, ""
+        return math.inf, ""
     found = os.statvfs(path)
     if not found.f_files:  # it makes room for files as they come
-        return 1.0, ""
+        return math.inf, ""
     return found.f_favail / found.f_files, f"{found.f_files} files"
