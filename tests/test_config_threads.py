@@ -15,7 +15,7 @@ from resilient import CircuitState, Rejected, SystemOperationMode, configure
 from resilient.core.configured import configured
 from resilient.core.values import Values
 
-CALLERS, CALLS, CHANGES = 6, 1500, 60
+CALLERS, CALLS, CHANGES = 6, 500, 40
 
 
 @pytest.fixture(autouse=True)
