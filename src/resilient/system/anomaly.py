@@ -95,6 +95,7 @@ class RateSignal(Signal):
 
     def after_fork(self) -> None:
         """The child has counted nothing."""
+        super().after_fork()
         self._tally.after_fork()
         self._full, self._end = False, self._ties.now() + self.window
 

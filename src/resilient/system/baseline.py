@@ -19,7 +19,7 @@ class BaselineRules:
     warm_up: int = 10
     accept_after: float | None = 1800.0
     minimum_expected: float = 20.0
-    noise: float = 4.5
+    noise: float = 5.0
     side: str = "both"
 
     def judge(self, count: float, expected: float) -> float:

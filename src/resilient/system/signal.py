@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -41,13 +42,14 @@ class Found(NamedTuple):
 class Signal(Witness):
     """A figure that is judged. See `mode.rate`, `composite`, `saturation` and `threshold`.
 
-    It is judged when the mode asks for its evidence, so at every evaluation and under its lock;
-    `poll`, which comes after, tells what has changed.
+    It is judged when the mode asks for its evidence: at every evaluation, and at the instant of
+    news, on whatever thread that is. `poll`, which comes after, tells what has changed.
     """
 
     def __init__(self, name: str, ties: Ties, hold: float = 0.0) -> None:
         self.name = name
         self._ties = ties
+        self._lock = threading.Lock()
         self._stirred = -math.inf
         self._damper = Damper(hold)
         self._told = (SignalLevel.CLEAR, 0)
@@ -75,7 +77,7 @@ class Signal(Witness):
             self.tell()
 
     def look(self, now: float) -> Found:
-        """Judge what is known at `now`."""
+        """Judge what is known at `now`; one thread at a time."""
         raise NotImplementedError
 
     def turn(self) -> int:
@@ -92,9 +94,10 @@ class Signal(Witness):
 
     def evidence(self, fresh_for: float, /) -> tuple[Evidence, ...]:
         """Look, and say what was found."""
-        now = self._ties.now()
-        found = self.look(now)
-        self._last = self._reading(found, now)
+        with self._lock:
+            now = self._ties.now()
+            found = self.look(now)
+            self._last = self._reading(found, now)
         if found.health is None:
             return ()
         until = min(found.until, now + fresh_for)
@@ -133,6 +136,7 @@ class Signal(Witness):
 
     def after_fork(self) -> None:
         """Nothing is read in the child yet."""
+        self._lock = threading.Lock()
         for reader in self.readers():
             reader.errand.after_fork()
 

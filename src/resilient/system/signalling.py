@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from resilient.clock import Duration, seconds
@@ -168,16 +169,15 @@ class Signalling(Rating):
     def _acts(
         self, name: str, given: dict[int, Callable[..., Any] | None], limit: float
     ) -> dict[int, Act]:
-        acts: dict[int, Act] = {}
         for step, fn in given.items():
-            if fn is not None:
-                acts[step] = self._act(name, fn, limit)
-        return acts
-
-    def _act(self, name: str, fn: Callable[..., Any], limit: float) -> Act:
-        if not callable(fn):
-            raise ConfigError("act", fn, "a function, sync or async, or None")
-        return lambda done: self._errand(name, fn, limit, done)
+            if fn is not None and not callable(fn):
+                setting = "act" if step > 0 else "back"
+                raise ConfigError(setting, fn, "a function, sync or async, or None")
+        return {
+            step: partial(self._errand, name, fn, limit)
+            for step, fn in given.items()
+            if fn is not None
+        }
 
 
 def _condition(when: str | None, words: dict[str, Any]) -> Condition:

@@ -35,9 +35,10 @@ class Stepper:
         self._name = name
         self._told = told
         self._steps = Steps(rules)
-        self._step = 0
+        self._shown = 0
         self._troubles: dict[int, str] = {}
-        self._ended: deque[tuple[int, Report]] = deque()
+        self._due: deque[int] = deque()
+        self._ended: deque[tuple[int, str]] = deque()
         self._errands = {step: act(self._ender(step)) for step, act in acts.items()}
 
     @property
@@ -47,28 +48,30 @@ class Stepper:
 
     @property
     def action(self) -> str:
-        """The step that is due, or that stands."""
-        step = self._step or int(self.taken > 0)
-        return WORDS.get(step, "")
+        """The step that was just taken, or that stands."""
+        return WORDS.get(self._shown or int(self.taken > 0), "")
 
     def look(self, highest: float, now: float) -> bool:
-        """Decide; whether a step was taken just now."""
+        """Take note of steps that ended, and decide; whether a step was taken just now."""
+        while self._ended:
+            self._note(*self._ended.popleft())
         step = self._steps.decide(highest, now)
         if step:
-            self._step = step
+            self._shown = step
+            self._due.append(step)
             self.turns += 1
         return bool(step)
 
     def poll(self, now: float, reading: SignalReading) -> None:
-        """Have the step done that was decided, and take note of those that ended."""
+        """Have the step done that was decided."""
         for errand in self._errands.values():
             errand.expire(now)
-        while self._ended:
-            self._note(*self._ended.popleft())
-        step, self._step = self._step, 0
-        errand_of = self._errands.get(step)
-        if errand_of is not None and not errand_of.start(reading):
-            self._undo(step, "has not ended yet")
+        while self._due:
+            step = self._due.popleft()
+            self._shown = 0
+            errand_of = self._errands.get(step)
+            if errand_of is not None and not errand_of.start(reading):
+                self._ended.append((step, "has not ended yet"))
 
     def due(self) -> float:
         """When a step will have taken too long."""
@@ -96,18 +99,17 @@ class Stepper:
 
     def _ender(self, step: int) -> Callable[[Report], None]:
         def ended(report: Report) -> None:
-            self._ended.append((step, report))
+            error = report.error
+            self._ended.append((step, "" if error is None else f"raised {error!r:.200}"))
             self._told()
 
         return ended
 
-    def _note(self, step: int, report: Report) -> None:
-        self._troubles.pop(step, None)
-        if report.error is not None:
-            self._undo(step, f"raised {report.error!r:.200}")
-
-    def _undo(self, step: int, why: str) -> None:
+    def _note(self, step: int, trouble: str) -> None:
         """A step that failed was none; it is tried again after the pause."""
-        self._steps.undo(step)
-        self.turns += 1
-        self._troubles[step] = f"FAILED: to {WORDS[step]} for {self._name} {why}"
+        kept = {one: text for one, text in self._troubles.items() if one != step}
+        if trouble:
+            self._steps.undo(step)
+            self.turns += 1
+            kept[step] = f"FAILED: to {WORDS[step]} for {self._name} {trouble}"
+        self._troubles = kept

@@ -11,7 +11,7 @@ from typing import NamedTuple
 __all__ = ["Line", "Trend", "theil_sen"]
 
 POINTS = 30
-"""Points of the line; 435 pairs, about 0.1 ms."""
+"""Points of the line: 435 pairs, 0.2 ms, once for each new point."""
 
 LEAST = 5
 """Fewer points make no trend."""
@@ -61,7 +61,6 @@ class Trend:
         self._width = span / POINTS
         self._points: deque[list[float]] = deque()
         self._line: Line | None = None
-        self._last = 0.0
 
     def __len__(self) -> int:
         """How many points there are."""
@@ -73,24 +72,24 @@ class Trend:
         self._line = None
 
     def add(self, at: float, value: float) -> None:
-        """Take one more reading, not older than the last."""
-        points, self._last = self._points, value
+        """Take one more reading, not older than the last. The line follows with each new point."""
+        points = self._points
         if points and at - points[-1][0] < self._width:
             points[-1][1] += at
             points[-1][2] += value
             points[-1][3] += 1
         else:
             points.append([at, at, value, 1.0])
+            self._line = None
         while points[0][0] <= at - self._span - self._width:
             points.popleft()
-        self._line = None
 
     def line(self) -> Line:
         """The present trend; level as long as there are too few points."""
         if self._line is None:
             means = [(at / n, value / n) for _, at, value, n in self._points]
             few = len(means) < LEAST
-            self._line = Line(0.0, self._last, 0.0) if few else theil_sen(means)
+            self._line = Line(*means[-1], 0.0) if few else theil_sen(means)
         return self._line
 
     def reach(self) -> float:
