@@ -28,6 +28,9 @@ from resilient import (
     alerts,
 )
 from resilient.events import ComponentFailed, ComponentRecovered
+from resilient.system.feature_events import FeatureSwitched
+from resilient.system.probe import ProbeChanged, ProbeStatus
+from resilient.system.signals import SignalChanged, SignalLevel
 from resilient.telemetry.alert import LONGEST, alert_of
 from resilient.telemetry.alert_held import SUMMARY
 from resilient.telemetry.alert_kinds import DEFAULT, kinds_of, subject_of, wanted
@@ -106,6 +109,18 @@ def ejected(target: str) -> TargetEjected:
 def gave_up(name: str) -> RetryGaveUp:
     """A retry gave up."""
     return RetryGaveUp(name=name, attempts=3, seconds=1, reason="no attempts left", error="x")
+
+
+def probed(new: ProbeStatus) -> ProbeChanged:
+    """A probe changed its mind."""
+    return ProbeChanged(name="db", mode="system", old=None, new=new, detail="", seconds=0.1)
+
+
+def signalled(kind: str, new: SignalLevel) -> SignalChanged:
+    """A signal changed its level."""
+    return SignalChanged(
+        name="db", mode="m", kind=kind, old=new, new=new, value=1, limit=2, detail=""
+    )
 
 
 class Step(NamedTuple):
@@ -200,6 +215,20 @@ TABLES: dict[str, tuple[dict[str, Any], list[Step]]] = {
             Step(4, TargetReturned(name="db", target="b"), [("target_returned", 0)]),
             Step(5, closed(), [UP]),
             Step(6, TargetReturned(name="db", target="b")),
+        ],
+    ),
+    "probes, signals, recoveries and switches tell of both sides in one type": (
+        {"on": (ProbeChanged, SignalChanged, FeatureSwitched)},
+        [
+            Step(0, probed(ProbeStatus.HEALTHY)),
+            Step(1, probed(ProbeStatus.FAILED), [("probe_changed", 0)]),
+            Step(2, signalled("rate", SignalLevel.CRITICAL), [("signal_changed", 0)]),
+            Step(3, signalled("trend", SignalLevel.CLEAR)),
+            Step(4, signalled("rate", SignalLevel.CLEAR), [("signal_changed", 0)]),
+            Step(5, probed(ProbeStatus.HEALTHY), [("probe_changed", 0)]),
+            Step(6, FeatureSwitched(name="x", enabled=False), [("feature_switched", 0)]),
+            Step(7, FeatureSwitched(name="x", enabled=True), [("feature_switched", 0)]),
+            Step(8, FeatureSwitched(name="x", enabled=True)),
         ],
     ),
     "an application says itself what ends its events": (

@@ -36,6 +36,12 @@ _PAIRS: Pairs = (
     (ComponentFailed, ComponentRecovered),
     (TargetEjected, TargetReturned),
 )
+_WELL = frozenset({"NORMAL", "HEALTHY", "CLEAR", "SUCCEEDED"})
+"""What a mode, a probe, a signal and a recovery have become when there is nothing left to do."""
+
+_PARTS = ("mode", "target", "kind", "trigger", "key")
+"""Fields that tell one thing from another of the same name."""
+
 _FAMILIES: dict[type[Event], str] = {CircuitChanged: "circuit", ModeChange: "mode"}
 _FAMILIES.update(dict.fromkeys((ComponentFailed, ComponentRecovered), "component"))
 _FAMILIES.update(dict.fromkeys((TargetEjected, TargetReturned), "target"))
@@ -106,8 +112,10 @@ def wanted(kinds: tuple[Kind, ...]) -> list[type[Event]]:
 
 def recovers(event: Event, kinds: tuple[Kind, ...]) -> bool:
     """Whether `event` says that something is well again."""
-    if isinstance(event, ModeChange):
-        return event.new is Mode.NORMAL
+    if getattr(getattr(event, "new", None), "name", None) in _WELL:
+        return True
+    if getattr(event, "enabled", None) is True or getattr(event, "frozen", None) is False:
+        return True
     ends = (*(end for _, end in _PAIRS), *(kind.until for kind in kinds if kind.until))
     return isinstance(event, ends)
 
@@ -117,7 +125,7 @@ def subject_of(event: Event, kinds: tuple[Kind, ...]) -> str:
     own = (k.event for k in kinds if k.until and isinstance(event, (k.event, k.until)))
     kind = next(own, type(event))
     family = next((name for t, name in _FAMILIES.items() if issubclass(kind, t)), None)
-    parts = (getattr(event, field, None) for field in ("mode", "target", "key"))
+    parts = (getattr(event, field, None) for field in _PARTS)
     more = [str(part) for part in parts if part is not None]
     return ":".join([family or words(kind.__name__), event.name, *more])
 
