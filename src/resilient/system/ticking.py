@@ -29,6 +29,7 @@ class Ticking(Listening):
         self._halt = threading.Event()
         self._tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = {}
         self._closed = False
+        self._starting = threading.Lock()
 
     def start(self) -> None:
         """Evaluate every `interval` seconds on a daemon thread, until `stop`. Twice is once.
@@ -40,19 +41,26 @@ class Ticking(Listening):
 
             mode.start()
         """
-        self._closed = False
+        with self._starting:
+            self._closed = False
+            self._start()
+
+    def _start(self) -> None:
+        """Start the thread, unless it runs; under the lock."""
         if self._ticker is not None and self._ticker.is_alive():
             return
         self._halt = threading.Event()
         tick = (weakref.ref(self), self._halt)
-        self._ticker = threading.Thread(target=_tick, args=tick, name="resilient-mode", daemon=True)
-        self._ticker.start()
+        ticker = threading.Thread(target=_tick, args=tick, name="resilient-mode", daemon=True)
+        ticker.start()
+        self._ticker = ticker
 
     def stop(self) -> None:
         """End the thread of `start` and join it."""
-        self._closed = True
-        ticker, self._ticker = self._ticker, None
-        self._halt.set()
+        with self._starting:
+            self._closed = True
+            ticker, self._ticker = self._ticker, None
+            self._halt.set()
         if ticker is not None and ticker is not threading.current_thread():
             ticker.join()
 
@@ -76,11 +84,13 @@ class Ticking(Listening):
 
         limit = seconds("timeout", timeout, zero=True)
         tasks = self._tasks.pop(asyncio.get_running_loop(), [])
+        self._closed = last = not any(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(self.stop)
-        self._quit()
+        if last:
+            self._quit()
         await asyncio.to_thread(self.flush, limit)
 
     def __enter__(self) -> Self:
@@ -127,12 +137,18 @@ class Ticking(Listening):
         super().after_fork()
         self._ticker = None
         self._tasks = {}
+        self._starting = threading.Lock()
 
     def _keep_ticking(self) -> None:
         """Start, if there are jobs and nobody ticks yet."""
-        ticking = self._ticker is not None or any(self._tasks.values())
-        if self._ledger.jobs and not (ticking or self._closed or self._time.injected):
-            self.start()
+        if not self._ledger.jobs or self._closed or self._time.injected:
+            return
+        if self._starting.acquire(blocking=False):  # not at once is at the next look
+            try:
+                if not (self._closed or self._ticker is not None or any(self._tasks.values())):
+                    self._start()
+            finally:
+                self._starting.release()
 
     def _quit(self) -> None:
         for job in self._ledger.jobs.values():
