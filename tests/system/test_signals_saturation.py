@@ -493,8 +493,16 @@ def test_one_of_the_same_name_takes_its_place(
 ) -> None:
     """The first is not read any more."""
     asked: list[str] = []
+
+    def reading(name: str) -> Callable[[], float]:
+        def read() -> float:
+            asked.append(name)
+            return 0.1
+
+        return read
+
     for name in ("one", "two"):
-        mode.saturation("pool", lambda name=name: asked.append(name) or 0.1)  # type: ignore[misc,func-returns-value]  # a name for what is a line
+        mode.saturation("pool", reading(name))
     for _ in range(3):
         tick(mode, clock)
     assert asked.count("one") <= 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import threading
 import weakref
 from datetime import timedelta
@@ -394,12 +396,12 @@ def test_what_does_not_fit_is_refused(mode: SystemOperationMode) -> None:
     """Marks for a figure, a figure for marks, and what is no number."""
     count, figure = mode.threshold("a", "> 5 per hour"), mode.threshold("b", "> 5")
     read = mode.threshold("c", "> 5", read=lambda: 1)
-    for signal in (figure, read):
+    for one in (figure, read):
         with pytest.raises(TypeError, match="compares a figure"):
-            signal.mark()
-    for signal in (count, read):
+            one.mark()
+    for one in (count, read):
         with pytest.raises(TypeError, match="takes no figure"):
-            signal.set(1)
+            one.set(1)
     with pytest.raises(ValueError, match="no finite number"):
         figure.set(float("nan"))
 
@@ -407,7 +409,7 @@ def test_what_does_not_fit_is_refused(mode: SystemOperationMode) -> None:
 def test_a_signal_keeps_no_mode_alive(clock: ManualClock) -> None:
     """Who holds only the signal may go on marking."""
     mode = SystemOperationMode(clock=clock)
-    signals = [mode.threshold("a", "> 5 per hour"), mode.rate("b")]
+    count, rate = mode.threshold("a", "> 5 per hour"), mode.rate("b")
     reads = mode.saturation("c", lambda: 0.5)
     mode.evaluate()
     assert mode.flush(5)
@@ -416,9 +418,35 @@ def test_a_signal_keeps_no_mode_alive(clock: ManualClock) -> None:
     del mode
     gc.collect()
     assert gone() is None
-    for signal in signals:
-        signal.mark(10)
+    count.mark(10)
+    rate.mark(10)
     assert reads.reading.name == "c"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_counts_from_nothing(mode: SystemOperationMode, clock: ManualClock) -> None:
+    """Locks that another thread held at the fork are free, and nothing is missed or crossed."""
+    many, few = mode.threshold("a", "> 5 per hour"), mode.threshold("b", "< 2 per minute")
+    orders = mode.rate("c", baseline=100)
+    many.mark(6)
+    clock.advance(59)
+    held: list[Any] = [many._lock, orders._lock, orders._tally._lock]
+    for lock in held:
+        lock.acquire()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        clock.advance(2)
+        many.mark()
+        orders.mark()
+        mode.evaluate()
+        said = [one.reading.health for one in (many, few, orders)]
+        os._exit(0 if said == [1.0, None, None] else 1)
+    for lock in held:
+        lock.release()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    mode.evaluate()
+    assert many.crossed
 
 
 def test_one_line_for_each(mode: SystemOperationMode) -> None:

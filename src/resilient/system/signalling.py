@@ -166,9 +166,7 @@ class Signalling(Rating):
         )
         return self._take_on(made, weight, criticality)
 
-    def _acts(
-        self, name: str, given: dict[int, Callable[..., Any] | None], limit: float
-    ) -> dict[int, Act]:
+    def _acts(self, name: str, given: dict[int, Any], limit: float) -> dict[int, Act]:
         for step, fn in given.items():
             if fn is not None and not callable(fn):
                 setting = "act" if step > 0 else "back"

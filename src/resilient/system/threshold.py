@@ -117,7 +117,7 @@ class ThresholdSignal(Signal):
     def after_fork(self) -> None:
         """The child has seen nothing."""
         super().after_fork()
-        self._watch.after_fork()
+        self._watch.after_fork(self._ties.now())
 
     @property
     def _limit(self) -> float:

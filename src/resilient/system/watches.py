@@ -28,7 +28,7 @@ class Watch(Protocol):
         """Judge what is known at `now`."""
         ...
 
-    def after_fork(self) -> None:
+    def after_fork(self, now: float) -> None:
         """The child has seen nothing."""
         ...
 
@@ -40,7 +40,8 @@ class Counting:
         self._condition = condition
         self._tally = Tally(condition.seconds)
         # Fewer than so many cannot be said before the time is over for the first time.
-        self._from = now if condition.sign.startswith(">") else now + condition.seconds
+        self._wait = 0.0 if condition.sign.startswith(">") else condition.seconds
+        self._from = now + self._wait
 
     def mark(self, n: int, now: float) -> bool:
         """Count `n` more; whether the limit is passed by that."""
@@ -56,9 +57,10 @@ class Counting:
             return Crossing(None, count, detail, self._from)
         return Crossing(self._condition.holds(count), count, detail)
 
-    def after_fork(self) -> None:
+    def after_fork(self, now: float) -> None:
         """Count from 0."""
         self._tally.after_fork()
+        self._from = now + self._wait
 
 
 class Silence:
@@ -84,8 +86,9 @@ class Silence:
             return Crossing(crossed=True, value=silent, detail=detail)
         return Crossing(crossed=False, value=silent, detail=detail, next=end, until=end)
 
-    def after_fork(self) -> None:
-        """Whoever marks may do so in the parent; its last mark counts."""
+    def after_fork(self, now: float) -> None:
+        """Whoever marks has its time in the child, too."""
+        self._heard = now
 
 
 class Figure:
@@ -118,7 +121,7 @@ class Figure:
         detail = f"{value:.4g} and beyond for {now - since:.3g} s"
         return Crossing(now >= end, value, detail, end if now < end else math.inf, until)
 
-    def after_fork(self) -> None:
+    def after_fork(self, now: float) -> None:
         """The last figure counts in the child too, until it is old."""
 
 
