@@ -186,14 +186,14 @@ class Probe(Witness):
         return None if self.last is None else self.last.status
 
     def hasten(self) -> None:
-        """Ask at the next evaluation, instead of at the end of the interval."""
+        """Ask at the next evaluation, or as soon as the present question is over."""
         self._next = -math.inf
 
     def poll(self, view: View, /) -> None:
         """Ask, if it is time; give up an answer that does not come."""
         now = view.now
         self._errand.expire(now)
-        if now < self._next:
+        if now < self._next or self._hastened_in_vain:
             return
         self._next = now + self.rules.interval * self._uniform(*self.rules.spread)
         began = self._errand.overdue_since
@@ -205,7 +205,9 @@ class Probe(Witness):
     def due(self) -> float:
         """When the next question is to be put, or the present one given up."""
         expires = self._errand.expires
-        return self._next if expires is None else min(self._next, expires)
+        if expires is None:
+            return self._next
+        return expires if self._hastened_in_vain else min(self._next, expires)
 
     def evidence(self, fresh_for: float, /) -> tuple[Evidence, ...]:
         """The last answer, until the next but one should have come."""
@@ -232,6 +234,11 @@ class Probe(Witness):
     def after_fork(self) -> None:
         """Nobody is asked in the child yet."""
         self._errand.after_fork()
+
+    @property
+    def _hastened_in_vain(self) -> bool:
+        """Whether it should ask at once, but the present question may still be answered in time."""
+        return self._next == -math.inf and self._errand.expires is not None
 
     def _report(self, report: Report) -> None:
         before, failures = self.last, 0 if self.last is None else self.last.failures
