@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,9 +23,7 @@ OPERATIONS = st.lists(
 )
 
 
-def starts_of(
-    bucket: TokenBucket | FixedWindow, operations: list[tuple[str, object]]
-) -> list[float]:
+def starts_of(bucket: TokenBucket | FixedWindow, operations: list[tuple[str, Any]]) -> list[float]:
     """When calls started; what is withdrawn before its time never does."""
     now = 0.0
     starts: list[float] = []
@@ -32,7 +32,8 @@ def starts_of(
         if kind == "wait" and isinstance(value, float):
             now += value
         elif kind == "change" and isinstance(value, tuple):
-            bucket.change(*value, now)
+            step, burst = value
+            bucket.change(step, burst, now)
         elif kind == "take" and isinstance(value, int):
             if bucket.take(now, min(value, bucket.burst - 1)) is not None:
                 starts.append(now)
@@ -44,7 +45,7 @@ def starts_of(
 
 
 @given(OPERATIONS)
-def test_no_more_than_the_fastest_settings_admit(operations: list[tuple[str, object]]) -> None:
+def test_no_more_than_the_fastest_settings_admit(operations: list[tuple[str, Any]]) -> None:
     """In any time of length t at most the largest burst and t / the shortest step calls start."""
     starts = starts_of(TokenBucket(1.0, 5, 0.0), operations)
     for first, begin in enumerate(starts):
@@ -54,7 +55,7 @@ def test_no_more_than_the_fastest_settings_admit(operations: list[tuple[str, obj
 
 
 @given(OPERATIONS)
-def test_tokens_are_kept_as_far_as_they_fit(operations: list[tuple[str, object]]) -> None:
+def test_tokens_are_kept_as_far_as_they_fit(operations: list[tuple[str, Any]]) -> None:
     """A change makes no token, and takes none that there is room for."""
     bucket = TokenBucket(1.0, 5, 0.0)
     starts_of(bucket, operations)
@@ -65,7 +66,7 @@ def test_tokens_are_kept_as_far_as_they_fit(operations: list[tuple[str, object]]
 
 
 @given(OPERATIONS)
-def test_a_window_holds_no_more_than_its_rate(operations: list[tuple[str, object]]) -> None:
+def test_a_window_holds_no_more_than_its_rate(operations: list[tuple[str, Any]]) -> None:
     """After the last change, in each of its windows; what waited from before may come on top."""
     changes = [number for number, (kind, _) in enumerate(operations) if kind == "change"]
     bucket = FixedWindow(1.0, 5, 0.0)

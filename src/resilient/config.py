@@ -4,7 +4,7 @@
 
     configuration = resilient.configure()        # at the start of the program
     ...
-    configuration.reload()                       # on SIGHUP, for instance
+    configuration.reload()                       # after the file was edited
 
 What was not given where a policy was made follows, in policies made earlier too. Nothing is read
 before `configure` is called.
@@ -53,11 +53,12 @@ class Configuration:
         policy was given in the program stays. Settings given to `configure` as arguments stay too.
 
         Raises `ConfigError`, and then nothing at all has changed. It names the first problem; the
-        others are its notes.
+        others are its notes. It is for any thread, but not for a signal handler, which may
+        interrupt a call half-way: let that start a thread.
 
         Example::
 
-            signal.signal(signal.SIGHUP, lambda *_: configuration.reload())
+            changed = configuration.reload()
         """
         with self._lock:
             path, values = read(self._directory, self._named, self._environ, self._code)
