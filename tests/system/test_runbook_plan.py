@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -323,6 +323,10 @@ def _any(value: Any) -> Any:
     return value
 
 
+def _drip() -> Iterator[int]:
+    yield 1
+
+
 async def _two(one: object, two: object) -> None: ...
 
 
@@ -333,6 +337,7 @@ async def _two(one: object, two: object) -> None: ...
         (lambda: step("a", _any(3)), "fn"),
         (lambda: step("a", _two), "fn"),
         (lambda: step("a", int), "fn"),
+        (lambda: step("a", _drip), "fn"),
         (lambda: step("a", nothing, undo=_any("no")), "undo"),
         (lambda: step("a", nothing, when=_two), "when"),
         (lambda: step("a", nothing, timeout=0), "timeout"),

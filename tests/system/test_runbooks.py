@@ -460,6 +460,22 @@ def test_one_that_is_replaced_is_cancelled(mode: SystemOperationMode, hands: Han
     assert hands.done == ["a", "undo"]
 
 
+def test_a_mode_may_wait_for_it(mode: SystemOperationMode) -> None:
+    """With `require_quiet` nothing improves while a book is run; a dry run is nobody's business."""
+    mode.require_quiet()
+    mode.force("degraded", reason="a drill")
+    book = runbook("b", waits())
+    mode.run(book, dry_run=True)
+    settle(mode)
+    assert mode.explain().unmet == ()
+    run = mode.run(book)
+    settle(mode)
+    assert "run of b-2" in mode.explain().unmet[0]
+    run.cancel()
+    settle(mode)
+    assert mode.explain().unmet == ()
+
+
 def test_memory_is_bounded(mode: SystemOperationMode) -> None:
     """The last hundred runs are kept, and nothing else of those that are over."""
     book = runbook("b", step("a", lambda: None))

@@ -175,7 +175,23 @@ def test_a_keyed_breaker_is_isolated_and_readmitted(
 
     run = mode.run(partial_failure(queue=queue))
     assert run.wait(5) is RunOutcome.DONE, str(run)
+    assert shard.snapshot()["manual"] is None
     assert (refused, [shard.call(lambda key: key, key) for key in (1, 2, 3)]) == ([1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_what_a_hand_has_done_meanwhile_stays(
+    mode: SystemOperationMode,
+    clock: ManualClock,
+    keyed: bool,  # noqa: FBT001  (a table)
+) -> None:
+    """Trial calls are for what is still isolated, not for what somebody has closed."""
+    one = breaker("one", key=(lambda key: key) if keyed else None, mode=mode, clock=clock)
+    mode.mark_degraded("one", "corrupt", severity="critical")
+    run = mode.run(partial_failure(queue=one.close))
+    assert run.wait(5) is RunOutcome.DONE, str(run)
+    assert one.call(lambda key: key, 1) == 1
+    assert (one.state, one.metrics.transitions) == (CircuitState.CLOSED, 0 if keyed else 2)
 
 
 # Cascade

@@ -82,6 +82,11 @@ def thaw(context: RunContext) -> None:
 
 def _let_in(context: RunContext, component: str | None = None) -> None:
     for one in context.results.get(ISOLATE, ()):
-        still = one.state is CircuitState.FORCED_OPEN or one.keyed
-        if still and component in (None, one.name):
+        if component in (None, one.name) and _forced_open(one):
             one.half_open()
+
+
+def _forced_open(one: CircuitBreaker) -> bool:
+    """Also a keyed one that has no circuit yet to show it."""
+    forced = CircuitState.FORCED_OPEN
+    return one.state is forced or (one.keyed and one.snapshot()["manual"] == forced.value)

@@ -68,6 +68,11 @@ class Running(Job):
         ]
         crew.report = self._report
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is done about the incident still; see ``mode.require_quiet``."""
+        return not (self._plan.over or self.run.dry)
+
     def poll(self, view: View, /) -> None:
         """Take up how the present step ended, and begin what is due."""
         with self._lock:

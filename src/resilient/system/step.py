@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from resilient.clock import Duration, seconds
+from resilient.core.inspection import is_async_callable
 from resilient.errors import ConfigError
 from resilient.policies.match import named, optional, whole
 
@@ -103,9 +104,14 @@ def step(  # noqa: PLR0913  (all but the first two are keywords)
 
 
 def _function(setting: str, value: object) -> StepFunction:
-    if not callable(value) or isinstance(value, type) or wants_context(value) is None:
+    fn: Any = value
+    try:
+        is_async_callable(fn)
+    except TypeError:  # a class, a generator function, nothing to call at all
+        raise ConfigError(setting, value, _FUNCTION) from None
+    if wants_context(fn) is None:
         raise ConfigError(setting, value, _FUNCTION)
-    return value
+    return cast("StepFunction", fn)
 
 
 def wants_context(fn: StepFunction) -> bool | None:
