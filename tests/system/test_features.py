@@ -25,7 +25,7 @@ from resilient import (
 from resilient.core.hub import hub
 from resilient.testing import ManualClock
 from resilient.testing.loop import run
-from tests.laws.harness import history
+from tests.laws.harness import history, in_threads
 
 MODES = list(Mode)
 
@@ -353,6 +353,33 @@ def test_while_the_library_is_inactive_everybody_passes(world: World) -> None:
     finally:
         resilient.set_active(True)
     assert gate.rejected == 0
+
+
+def test_threads_may_ask_while_it_is_switched(world: World) -> None:
+    """Each call is made or answered instead, every refusal is counted once, and nobody hangs."""
+    gate = world.feature(otherwise="instead")
+    guarded = gate(ask)
+    told: list[str] = []
+
+    def work(index: int) -> None:
+        for number in range(40):
+            if index:
+                told.append(guarded(1))
+            elif number % 4 == 0:
+                gate.disable("a test")
+            elif number % 4 == 1:
+                world.mode.freeze("a test")
+                gate.enable()
+            elif number % 4 == 2:
+                world.mode.thaw()
+                world.be(Mode.EMERGENCY)
+            else:
+                world.be(Mode.NORMAL)
+
+    in_threads(work, 5, traced=True)
+    assert set(told) <= {"instead", "asked for 1"}
+    assert gate.rejected == told.count("instead")
+    assert guarded(1) == "asked for 1"
 
 
 def test_what_was_known_can_be_taken_over(world: World) -> None:
