@@ -30,7 +30,8 @@ from resilient import (
 from resilient.events import ComponentFailed, ComponentRecovered
 from resilient.system.feature_events import FeatureSwitched
 from resilient.system.probe import ProbeChanged, ProbeStatus
-from resilient.system.signals import SignalChanged, SignalLevel
+from resilient.system.signal_level import SignalLevel
+from resilient.system.signals import SignalChanged
 from resilient.telemetry.alert import LONGEST, alert_of
 from resilient.telemetry.alert_held import SUMMARY
 from resilient.telemetry.alert_kinds import DEFAULT, kinds_of, subject_of, wanted
