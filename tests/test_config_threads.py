@@ -15,7 +15,7 @@ from resilient import CircuitState, Rejected, SystemOperationMode, configure
 from resilient.core.configured import configured
 from resilient.core.values import Values
 
-CALLERS, CALLS, CHANGES = 6, 500, 40
+CALLERS, CALLS, CHANGES = 4, 250, 25
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(configured, "values", Values())
     monkeypatch.setattr(configured, "_followers", WeakKeyDictionary())
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
+    sys.setswitchinterval(1e-4)
     yield
     sys.setswitchinterval(interval)
 
