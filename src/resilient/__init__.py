@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from resilient.clock import Clock
 from resilient.core.deadline import remaining
-from resilient.core.hub import subscribe
+from resilient.core.hub import publish, subscribe
 from resilient.core.importance import importance
 from resilient.core.outcome import Freshness, Outcome
 from resilient.core.ports import Criticality
@@ -256,6 +256,7 @@ __all__ = [
     "point",
     "probes",
     "protect",
+    "publish",
     "rate_limit",
     "remaining",
     "retry",

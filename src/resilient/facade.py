@@ -75,7 +75,7 @@ def set_active(active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean
 
 
 def shutdown(timeout: float = 1.0) -> bool:
-    """Deliver what listeners have queued, and stop the dispatcher.
+    """Deliver what listeners have queued and what alerts hold back, and stop the dispatcher.
 
     Waits at most `timeout` seconds. Returns whether everything was delivered and every thread has
     ended; a listener that hangs keeps its thread. A later event starts the dispatcher again.
@@ -84,6 +84,7 @@ def shutdown(timeout: float = 1.0) -> bool:
 
         atexit.register(resilient.shutdown)
     """
+    hub.part()
     return hub.dispatcher.close(timeout)
 
 

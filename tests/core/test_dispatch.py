@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import resilient
+from resilient import Event
 from resilient.core.dispatch import Dispatcher
+from resilient.core.hub import hub
 
 WAIT = 10.0
 """Seconds until a test that hangs is given up."""
@@ -486,3 +488,21 @@ def test_subscribe_delivers_a_type_with_its_subclasses() -> None:
     assert resilient.shutdown(WAIT)
     assert len(seen) == 3
     assert not workers()
+
+
+def test_an_application_publishes_events_of_its_own() -> None:
+    """Whoever subscribed to its type, or to a base of it, hears it; anything else is refused."""
+
+    class Deployed(Event, frozen=True, kw_only=True):
+        version: str
+
+    heard: list[Event] = []
+    subscriptions = [resilient.subscribe(kind, heard.append) for kind in (Deployed, Event)]
+    event = Deployed(name="shop", version="1.2")
+    resilient.publish(event)
+    assert hub.dispatcher.flush(10)
+    assert heard == [event, event]
+    with pytest.raises(TypeError, match="subclass of Event"):
+        resilient.publish("deployed")  # type: ignore[arg-type]  # that is the point
+    for subscription in subscriptions:
+        subscription.cancel()

@@ -286,6 +286,16 @@ def test_shutdown_delivers_what_is_queued(send: Send) -> None:
     assert len(kept) == 30
 
 
+@pytest.mark.usefixtures("resilience")
+def test_shutdown_tells_what_is_held_back(send: Send) -> None:
+    """What the rate would have told later is told in a last summary; the alerting goes on."""
+    kept = Keep()
+    send(kept, rate=1, per=3600)
+    open_circuits("a", "b", "c")
+    assert resilient.shutdown(WAIT)
+    assert [(a.kind, a.suppressed) for a in kept] == [("circuit_opened", 0), (SUMMARY, 2)]
+
+
 def test_cancelling_ends_the_timer(send: Send) -> None:
     """No thread of an alarm is left behind."""
     pager = send(Keep(), rate=1, per=3600)

@@ -17,7 +17,7 @@ from resilient.core.dispatch import Dispatcher, Listener
 from resilient.core.serial import serial
 from resilient.events import Bus, Event
 
-__all__ = ["Hub", "Registered", "hub", "subscribe"]
+__all__ = ["Hub", "Parting", "Registered", "hub", "publish", "subscribe"]
 
 
 class Registered(Protocol):
@@ -29,6 +29,14 @@ class Registered(Protocol):
 
     def set_active(self, active: bool, /) -> None:  # noqa: FBT001  (a switch is a boolean)
         """Work, or let everything pass."""
+        ...
+
+
+class Parting(Protocol):
+    """What the hub asks of whoever holds something back."""
+
+    def part(self) -> None:
+        """Say what is still to be said: the dispatcher is about to stop. Must not wait."""
         ...
 
 
@@ -50,6 +58,7 @@ class Hub:
         self._by_mode: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Any]]
         self._by_mode = weakref.WeakKeyDictionary()
         self._guards: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._parting: weakref.WeakSet[Parting] = weakref.WeakSet()
 
     def register(self, policy: Registered) -> None:
         """Hold `policy` weakly, and bring it in line with the emergency switch."""
@@ -64,6 +73,18 @@ class Hub:
         """Hold a guarded function weakly."""
         with self._lock:
             self._guards.add(guard)
+
+    def register_parting(self, parting: Parting) -> None:
+        """Hold weakly somebody who is told when the library shuts down."""
+        with self._lock:
+            self._parting.add(parting)
+
+    def part(self) -> None:
+        """Tell everybody who holds something back that the library shuts down."""
+        with self._lock:
+            told = list(self._parting)
+        for parting in told:
+            parting.part()
 
     def policies(self) -> list[Any]:
         """Every registered policy that is still alive."""
@@ -156,6 +177,26 @@ def subscribe(event_type: type[Event], fn: Callable[[Any], object]) -> Listener:
     listener = hub.dispatcher.listener(fn)
     listener.on_cancel = hub.bus.tap(event_type, listener.offer)
     return listener
+
+
+def publish(event: Event) -> None:
+    """Tell an event of the application's own to whoever has subscribed to its type.
+
+    Listeners hear it on the dispatcher. `event` is a frozen subclass of `Event`; it may have a
+    `severity` of its own, and then alerts and logs can tell it like any other.
+    Raises `TypeError` for anything else.
+
+    Example::
+
+        class Deployed(resilient.Event, frozen=True, kw_only=True):
+            version: str
+
+        resilient.publish(Deployed(name="shop", version="1.2"))
+    """
+    if not isinstance(event, Event):
+        message = f"publish() takes an event, an instance of a subclass of Event, not {event!r}"
+        raise TypeError(message)
+    hub.bus.publish(event)
 
 
 def _is_event_type(value: object) -> bool:

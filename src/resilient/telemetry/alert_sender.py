@@ -47,6 +47,7 @@ class Alerts:
         # One listener decides and never waits; the other is the channel's, however slow that is.
         self._decider = hub.dispatcher.listener(self._decide, limit=limit)
         self._carrier = Carrier(channel, limit=limit, tell=self._heard_back)
+        hub.register_parting(self)
 
     def __repr__(self) -> str:
         """The channel and the counts."""
@@ -96,10 +97,7 @@ class Alerts:
             remove()
         self._decider.cancel()
         self._carrier.listener.cancel()
-        alarm, self._alarm = self._alarm, None
-        if alarm is not None:
-            alarm.cancel()
-            alarm.join()
+        self._silence()
 
     def flush(self, timeout: Duration = 5.0) -> bool:
         """Wait until the channel had everything that is due; False if `timeout` seconds passed.
@@ -132,6 +130,18 @@ class Alerts:
         done = self.flush(timeout)
         self.cancel()
         return done
+
+    def part(self) -> None:
+        """Tell what the rate holds back: `resilient.shutdown` delivers it."""
+        self._silence()
+        self._note(_LAST)
+
+    def _silence(self) -> None:
+        """Stop the alarm, if one is set."""
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm.cancel()
+            alarm.join()
 
     def _heard_back(self, failed: Alert | None) -> None:
         self._note(_WORKS if failed is None else failed)
