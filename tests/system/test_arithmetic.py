@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from typing import NamedTuple
 
 import pytest
@@ -28,9 +29,10 @@ from resilient.system.score import assess, gate_of
 from resilient.system.settings import Settings
 from resilient.testing import ManualClock
 
-LONG = 1800.0
+LONG = 1200.0
 """Seconds of a simulation."""
 
+calm = settings(deadline=None)
 healths = st.floats(0, 1) | st.sampled_from([0.0, 0.2, 0.39, 0.40, 0.69, 0.70, 1.0])
 weights = st.floats(1e-6, 1e9)
 ranks = st.sampled_from(Criticality)
@@ -70,6 +72,7 @@ def named(system: Sequence[Part], names: Sequence[int] | None = None) -> list[Co
 # Bounds -------------------------------------------------------------------------------------
 
 
+@calm
 @given(
     standing=st.none() | st.floats(-1, 2),
     calls=st.integers(0, 10_000),
@@ -87,6 +90,7 @@ def test_all_that_a_breaker_says_is_within_0_and_1(  # noqa: PLR0913  (drawn by 
     assert all(0 <= one.value <= 1 for one in [*found, *(Evidence("m", h) for h in MARKS.values())])
 
 
+@calm
 @given(systems)
 def test_an_assessment_is_within_its_bounds(system: list[Part]) -> None:
     """0 <= capped <= mean <= 1, no loss is negative, and the blind share is a share."""
@@ -107,7 +111,7 @@ stories = st.lists(
 )
 
 
-@settings(max_examples=100)
+@settings(calm, max_examples=100)
 @given(stories)
 def test_what_the_living_mode_shows_is_within_its_bounds(
     story: list[tuple[float, str, float]],
@@ -140,6 +144,7 @@ def test_what_the_living_mode_shows_is_within_its_bounds(
 # Monotonicity -------------------------------------------------------------------------------
 
 
+@calm
 @given(systems, st.lists(healths, min_size=12, max_size=12))
 def test_worse_evidence_never_gives_a_better_score(
     system: list[Part], worsening: list[float]
@@ -154,6 +159,7 @@ def test_worse_evidence_never_gives_a_better_score(
     assert after.capped <= before.capped
 
 
+@calm
 @given(ranks, st.booleans(), healths, healths)
 def test_a_worse_health_never_lifts_a_cap(
     rank: Criticality,
@@ -166,6 +172,7 @@ def test_a_worse_health_never_lifts_a_cap(
     assert gate_of(rank, worse, softened=softened) <= gate_of(rank, better, softened=softened)
 
 
+@calm
 @given(systems, st.data())
 def test_losing_a_fallback_never_gives_a_better_score(
     system: list[Part], data: st.DataObject
@@ -179,7 +186,7 @@ def test_losing_a_fallback_never_gives_a_better_score(
     assert assess(named(bare), 0.0).capped <= assess(named(softened), 0.0).capped
 
 
-@settings(max_examples=200)
+@settings(calm, max_examples=200)
 @given(
     st.lists(st.tuples(weights, ranks), min_size=1, max_size=5),
     st.lists(
@@ -212,6 +219,7 @@ def test_worse_evidence_never_gives_a_better_smoothed_score(
         at += held
 
 
+@calm
 @given(parts, st.lists(healths, max_size=5), healths)
 def test_more_evidence_never_raises_a_health(part: Part, known: list[float], more: float) -> None:
     """Health is the worst of what is fresh, so a further signal can only lower it."""
@@ -227,22 +235,21 @@ def test_more_evidence_never_raises_a_health(part: Part, known: list[float], mor
 # What must not matter -----------------------------------------------------------------------
 
 
+@calm
 @given(systems, st.randoms(use_true_random=False))
 def test_the_order_of_components_does_not_matter(system: list[Part], chance: random.Random) -> None:
-    """Given in another order, or under each other's names, they come to the same to the last bit.
-
-    The blind share is a quotient of sums, which rounding may move by a last bit when names change.
-    """
+    """In another order, or under each other's names, they come to the same to the last bit."""
     components = named(system)
     shuffled = chance.sample(components, len(components))
     seen = assess(components, now=0.0)
     assert assess(shuffled, now=0.0) == seen
     renamed = assess(named(system, chance.sample(range(len(system)), len(system))), now=0.0)
     assert (renamed.mean, renamed.capped) == (seen.mean, seen.capped)
+    assert renamed.blind == seen.blind
     assert sorted(gate.cap for gate in renamed.gates) == [gate.cap for gate in seen.gates]
-    assert renamed.blind == pytest.approx(seen.blind, rel=1e-12)
 
 
+@calm
 @given(systems, st.floats(1e-3, 1e3))
 def test_the_scale_of_weights_does_not_matter(system: list[Part], scale: float) -> None:
     """Weights are compared with one another only."""
@@ -254,6 +261,7 @@ def test_the_scale_of_weights_does_not_matter(system: list[Part], scale: float) 
     assert [gate.component for gate in scaled.gates] == [gate.component for gate in seen.gates]
 
 
+@calm
 @given(systems, st.lists(st.tuples(weights, ranks), min_size=1, max_size=6))
 def test_what_is_idle_leaves_both_sums(
     system: list[Part], quiet: list[tuple[float, Criticality]]
@@ -272,7 +280,7 @@ def test_what_is_idle_leaves_both_sums(
 
 
 def noisy(mean: float) -> list[float]:
-    """Half an hour of figures, one a second: noise about a level, and an outage now and then."""
+    """Twenty minutes of figures, one a second: noise about a level, and an outage now and then."""
     chance = random.Random(11)  # noqa: S311  (a simulation, no secret)
     level, found = 0.0, []
     for second in range(int(LONG)):
@@ -287,19 +295,19 @@ def ticks(every: float | None) -> Iterator[float]:
     chance = random.Random(5)  # noqa: S311  (a simulation, no secret)
     count = 0
     at = 0.0
-    while at < LONG + 20:
+    while True:
         count += 1
         at = at + chance.uniform(0.01, 20) if every is None else count * every
         yield at
 
 
 def lived(mean: float, every: float | None) -> SystemOperationMode:
-    """A mode that was told a figure each second from 1 on, and looked at meanwhile."""
+    """A mode that was told a figure each second, and looked at meanwhile."""
     clock = ManualClock()
     mode = SystemOperationMode(clock=clock)
     figure = mode.metric("figure")
-    told = [(float(second), 0, value) for second, value in enumerate(noisy(mean), start=1)]
-    looks = [(at, 1, 0.0) for at in ticks(every) if at < LONG]
+    told = [(float(second), 0, value) for second, value in enumerate(noisy(mean))]
+    looks = [(at, 1, 0.0) for at in takewhile(lambda at: at < LONG, ticks(every))]
     for at, looking, value in sorted([*told, *looks, (LONG, 1, 0.0)]):
         clock.advance(max(0.0, at - clock.monotonic()))
         if looking:
@@ -311,24 +319,15 @@ def lived(mean: float, every: float | None) -> SystemOperationMode:
 
 @pytest.mark.parametrize("mean", [0.7, 0.87, 0.92])
 def test_the_rate_of_ticks_does_not_change_history(mean: float) -> None:
-    """Ticks of 0.1, 1 and 5 s or hardly any: the same changes, at the same instants."""
-    first, *others = (lived(mean, every).history for every in (0.1, 1.0, 5.0, LONG))
-    assert len(first) >= 3
+    """Ticks of 0.1, 1 and 5 s, irregular ones or hardly any: the same changes at the same instants.
+
+    Promised are 10 %; evidence that is told, as this is, counts from its own instant.
+    """
+    first, *others = (lived(mean, every).history for every in (0.1, 1.0, 5.0, None, LONG))
+    assert len(first) >= 2
     for other in others:
         assert [one.new for one in other] == [one.new for one in first]
         assert [one.at for one in other] == pytest.approx([one.at for one in first], abs=1e-6)
-
-
-@pytest.mark.parametrize("mean", [0.7, 0.87, 0.92])
-def test_irregular_ticks_change_history_by_less_than_a_tenth(mean: float) -> None:
-    """Where a look and a figure meet within 0.1 s it may count that much later, and no more.
-
-    The number of changes, and the time in each mode, agree within 10 %.
-    """
-    regular, irregular = lived(mean, 1.0), lived(mean, None)
-    assert len(irregular.history) == pytest.approx(len(regular.history), rel=0.1)
-    usual, found = regular.statistics().time_in, irregular.statistics().time_in
-    assert dict(found) == pytest.approx(dict(usual), rel=0.1)
 
 
 def asked(every: float | None) -> tuple[int, dict[Mode, float]]:
