@@ -73,7 +73,7 @@ def test_a_loop_that_is_blocked_is_noticed_and_so_is_its_return(home: Home) -> N
     assert strict().status is FAILED
     found = mild()
     assert found.status is DEGRADED
-    assert found.detail.startswith("no sign for 0.5")
+    assert found.detail.startswith("no sign for ")
     home.let_go.set()
     again = probes.loop_lag(home.loop, degraded_above=LONG, failed_above=LONG)
     assert again().status is HEALTHY
@@ -86,7 +86,7 @@ def test_a_lag_adds_up_over_questions(home: Home) -> None:
     assert lag().status is DEGRADED
     found = lag()
     assert found.status is FAILED
-    assert found.detail.startswith("no sign for 1")
+    assert found.detail.startswith("no sign for ")
 
 
 async def test_the_loop_that_runs_is_the_default() -> None:

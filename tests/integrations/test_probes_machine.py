@@ -136,18 +136,19 @@ GROUP = " (the limit of a control group)"
 @pytest.mark.parametrize(
     ("available", "status", "detail"),
     [
-        (8388608, HEALTHY, "50.0 % of 16 GiB used"),
-        (2516582, DEGRADED, "85.0 % of 16 GiB used"),
-        (838861, DEGRADED, "95.0 % of 16 GiB used"),
-        (838860, FAILED, "95.0 % of 16 GiB used"),
-        (0, FAILED, "100.0 % of 16 GiB used"),
+        (800, HEALTHY, "20.0 % of 0.977 MiB used"),
+        (151, HEALTHY, "84.9 % of 0.977 MiB used"),
+        (150, DEGRADED, "85.0 % of 0.977 MiB used"),
+        (51, DEGRADED, "94.9 % of 0.977 MiB used"),
+        (50, FAILED, "95.0 % of 0.977 MiB used"),
+        (0, FAILED, "100.0 % of 0.977 MiB used"),
     ],
 )
 def test_levels_of_memory(
     machine: Machine, available: int, status: ProbeStatus, detail: str
 ) -> None:
     """From 85 % degraded, from 95 % failed; available, not free, is what counts."""
-    machine.write("proc/meminfo", f"MemTotal: 16777216 kB\nMemAvailable: {available} kB")
+    machine.write("proc/meminfo", f"MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: {available} kB")
     assert machine.use() == (status, detail)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from resilient import probes
 from resilient.errors import ConfigError
+from resilient.integrations.probes import web
 
 LONG = 10.0
 """Seconds; a test that took so long would have failed."""
@@ -169,6 +170,15 @@ def test_headers_query_and_host_are_sent(site: Site) -> None:
     assert path == "/a?b=c"
     assert headers["Authorization"] == "Bearer x"
     assert headers["Host"] == f"127.0.0.1:{site.server_port}"
+
+
+def test_a_port_that_goes_without_saying_is_not_said(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers know their host only without it."""
+    monkeypatch.setattr(web, "_PORTS", {"http": site.server_port})
+    probes.http("http://127.0.0.1/", timeout=LONG)()
+    assert site.seen[0][1]["Host"] == "127.0.0.1"
 
 
 def test_nobody_there_is_a_failure(site: Site) -> None:

@@ -66,8 +66,7 @@ def memory(
         raise ConfigError("root", root, "where /proc/meminfo of a Linux is") from error
 
     def used() -> ProbeResult:
-        machine = _of_machine(base)
-        share, total, whose = max((machine, *_of_groups(base, machine.total)))
+        share, total, whose = max((_of_machine(base), *_of_groups(base)))
         return ProbeResult(levels.judge(share), f"{percent(share)} of {size(total)} used{whose}")
 
     return used
@@ -80,7 +79,7 @@ def _of_machine(base: Path) -> _Use:
     return _Use(1 - free / total, total, "")
 
 
-def _of_groups(base: Path, machine: int) -> Iterator[_Use]:
+def _of_groups(base: Path) -> Iterator[_Use]:
     try:
         lines = (base / "proc/self/cgroup").read_text("utf-8").splitlines()
     except OSError:
@@ -93,10 +92,10 @@ def _of_groups(base: Path, machine: int) -> Iterator[_Use]:
             # is mounted is then the container's own group.
             inside = PurePosixPath(path.lstrip("/"))
             for step in (inside, *inside.parents):
-                yield from _of_group(base / "sys/fs/cgroup" / group.mount / step, group, machine)
+                yield from _of_group(base / "sys/fs/cgroup" / group.mount / step, group)
 
 
-def _of_group(place: Path, group: _Group, machine: int) -> Iterator[_Use]:
+def _of_group(place: Path, group: _Group) -> Iterator[_Use]:
     """How much of its limit is used, if it has one."""
     try:
         limit = (place / group.limit).read_text("ascii").strip()
@@ -104,8 +103,8 @@ def _of_group(place: Path, group: _Group, machine: int) -> Iterator[_Use]:
         stat = (place / "memory.stat").read_text("ascii").splitlines()
     except (OSError, ValueError):  # it is not there, or it has just gone
         return
-    if not limit.isdigit() or not 0 < int(limit) < machine:
-        return
+    if not limit.isdigit() or limit == "0":
+        return  # "max"; in version 1 it is a number that no machine has
     figures = dict(line.split(None, 1) for line in stat if " " in line)
     held = max(usage - int(figures.get(group.cache, 0)), 0)
     yield _Use(held / int(limit), int(limit), " (the limit of a control group)")
