@@ -215,6 +215,15 @@ def test_only_one_side_at_a_time_lasts() -> None:
     assert baseline.expected == 200
 
 
+def test_a_usual_window_between_begins_anew() -> None:
+    """Twenty minutes and twenty minutes are not thirty."""
+    baseline = Baseline(BaselineRules(accept_after=1800.0), 60.0)
+    for number in range(200):
+        usual = number < 10 or number % 21 == 0
+        baseline.close(500 if usual else 2000, 60.0 * number)
+    assert baseline.expected == pytest.approx(500)
+
+
 def test_an_average_forgets_by_halves() -> None:
     """After a half-life of windows at another value it is half way there, in closed form."""
     average = Average(half_life=10.0)
