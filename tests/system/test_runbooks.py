@@ -228,6 +228,31 @@ def test_a_component_starts_it_and_its_recovery_ends_it(
     assert len(mode.runs) == 2
 
 
+def test_what_began_before_the_incident_belongs_to_it(
+    mode: SystemOperationMode, clock: ManualClock, hands: Hands
+) -> None:
+    """A failure that brings the mode down has had its run; the next incident has another."""
+    mode.metric("rest", weight=100).set(1.0)
+    redis = breaker("redis", failure_threshold=1, mode=mode, clock=clock)
+    book = runbook("r", step("a", hands.does("a")))
+    mode.runbook(book, on=failure_of("redis"), cooldown=0)
+    for turn in (1, 2):
+        mode.force("normal", reason="a drill")
+        fail(redis)
+        settle(mode)
+        assert len(hands.done) == turn
+        mode.force("degraded", reason="a drill")  # the failure goes on into the incident
+        settle(mode)
+        for _ in range(3):
+            redis.close()
+            settle(mode)
+            fail(redis)
+            settle(mode)
+            assert len(hands.done) == turn
+        redis.close()
+        settle(mode)
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_condition_starts_it(mode: SystemOperationMode, clock: ManualClock, kind: str) -> None:
     """It is asked every ten seconds in the background; what it raises is told, and no answer."""

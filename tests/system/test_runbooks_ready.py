@@ -20,6 +20,7 @@ from resilient import (
     CircuitState,
     ConfigError,
     Mode,
+    ProbeStatus,
     RunContext,
     RunOutcome,
     SystemOperationMode,
@@ -258,6 +259,25 @@ def test_cascade_emergency(
     assert any("CASCADE: redis -> sessions -> web" in reason for reason in held["reasons"])
 
 
+def test_an_old_answer_is_no_proof(
+    mode: SystemOperationMode,
+    clock: ManualClock,
+    circuits: dict[str, CircuitBreaker],
+    tmp_path: Path,
+) -> None:
+    """What the probe said before the restart says nothing about what runs now."""
+    done: list[str] = []
+    mode.probe("redis", calls(done, "ping"), interval=10_000, jitter=0)
+    settle(mode, clock)
+    assert mode.probes["redis"].status is ProbeStatus.HEALTHY
+    clock.advance(1)
+    spread(circuits, "redis", "sessions")
+    run = mode.run(cascade_emergency(tmp_path, restart={"redis": calls(done, "restart")}))
+    settle(mode, clock, 5)
+    assert run.outcome is RunOutcome.DONE, str(run)
+    assert done == ["ping", "restart", "ping"]
+
+
 def test_what_does_not_come_up_stops_the_rest(
     mode: SystemOperationMode,
     clock: ManualClock,
@@ -355,7 +375,8 @@ def test_disaster_recovery(
     places = ("preserve", "notify", "restore", "replay", "admit")
     given: dict[str, Any] = {name: calls(done, name) for name in places}
     run = mode.run(disaster_recovery(tmp_path, validate=check, **given))
-    assert run.wait(5) is RunOutcome.DONE, str(run)
+    settle(mode, clock)
+    assert run.outcome is RunOutcome.DONE, str(run)
     assert done == ["preserve", "notify", "restore", "replay", "validate", "admit"]
     assert (mode.frozen, mode.explain().override, mode.current) == (None, None, Mode.EMERGENCY)
     settle(mode, clock, 120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -116,7 +117,7 @@ class RunbookRun:
         began = self._clock.monotonic()
         while self._goes_on():
             if getattr(self._clock, "jumps", False):
-                hub.dispatcher.flush(POLL)  # what runs on other threads takes real time
+                _let_others_work()
             if self.finished:
                 break
             left = POLL if limit is None else limit - (self._clock.monotonic() - began)
@@ -170,3 +171,11 @@ class RunbookRun:
         if self.finished:
             return f"RUNBOOK: {self.name} {self.outcome.value}: {self.error}"
         return f"RUNBOOK: {self.name}, started by {self.cause}, is {self._under_way()}"
+
+
+def _let_others_work() -> None:
+    """Give real time to what runs on other threads, unless it hangs, before a clock jumps."""
+    hub.dispatcher.flush(POLL)
+    until = time.monotonic() + 1
+    while hub.dispatcher.lively and time.monotonic() < until:
+        time.sleep(MOMENT)
