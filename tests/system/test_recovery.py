@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -390,6 +391,39 @@ def test_a_time_limit_is_a_failure(
     found = mode.recoveries["redis"]
     assert found.error == "it did not end within 5 s"
     assert found.next_in == 35 + 60 - 38
+
+
+async def test_an_attempt_that_never_begins_has_failed(clock: ManualClock) -> None:
+    """Its loop is blocked: nothing runs that could be too slow, and the plan goes on all the same.
+
+    When the loop turns again, the attempt that was given up does not run.
+    """
+    ran: list[float] = []
+    mode = SystemOperationMode(clock=clock)
+
+    @mode.recovery("redis", timeout=60)
+    async def mend() -> None:
+        ran.append(clock.monotonic())
+
+    kill(mode)
+
+    def outside() -> RecoveryStatus:
+        clock.advance(30)
+        mode.evaluate()
+        assert stage(mode) is ATTEMPTING
+        clock.advance(60)
+        return mode.recoveries["redis"]
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(outside).result(PATIENCE)  # this is what blocks the loop
+    assert (found.stage, found.error) == (WAITING, "it did not begin within 60 s")
+    assert await asyncio.to_thread(mode.flush)
+    assert ran == []
+    clock.advance(60)
+    mode.evaluate()
+    await asyncio.sleep(0)
+    assert ran == [150.0]
+    await mode.aclose()
 
 
 def test_what_it_depends_on_is_restored_first(
