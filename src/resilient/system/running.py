@@ -16,22 +16,12 @@ from resilient.system.run import RunbookRun
 from resilient.system.run_context import RunContext
 from resilient.system.run_crew import Crew, Finding
 from resilient.system.run_events import RunbookFinished, RunbookStarted, RunbookStep
+from resilient.system.run_office import Office
 from resilient.system.run_plan import Do, Plan
 from resilient.system.run_record import RunOutcome
-from resilient.system.timeline import Timeline
 from resilient.system.view import Job, View
 
-__all__ = ["Office", "Running"]
-
-
-class Office(NamedTuple):
-    """What a run needs of the mode, which it must not keep alive."""
-
-    mode: str
-    time: Timeline
-    context: Callable[[RunbookRun, Plan, View, float], RunContext]
-    nudge: Callable[[object], None]
-    over: Callable[[Job], object]
+__all__ = ["Running"]
 
 
 class _Flight(NamedTuple):

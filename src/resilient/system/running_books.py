@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
-import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from resilient.clock import Duration, seconds
 from resilient.errors import ConfigError
 from resilient.system.employing import Employing
-from resilient.system.ledger import Ledger
-from resilient.system.reasons import reasons_of
 from resilient.system.run import RunbookRun
-from resilient.system.run_context import RunContext
 from resilient.system.run_crew import Crew
+from resilient.system.run_office import Office, looking
 from resilient.system.run_plan import Plan
 from resilient.system.run_start import Start, started_by
 from resilient.system.run_watch import Watch
 from resilient.system.runbook import Runbook, in_order
-from resilient.system.running import Office, Running
-from resilient.system.view import Job, View
+from resilient.system.running import Running
+from resilient.system.view import View
 
 __all__ = ["RunningBooks"]
 
@@ -157,12 +154,13 @@ class RunningBooks(Employing):
             view.incident,
             plan,
             clock=self._clock,
-            look=_looking(self),
+            look=looking(self),
             by_hand=by_hand,
         )
         crew = Crew(steps, self._errand, dry=dry) if watch is None else watch.crew
-        over = functools.partial(_retire, self._ledger, crew if watch is None else None)
-        running = Running(run, plan, crew, self._office(over))
+        nudge = self._weakly(RunningBooks._look_again)
+        office = Office(self, crew if watch is None else None, nudge)
+        running = Running(run, plan, crew, office)
         if watch is not None:
             running.concerns = lambda: watch.holds and watch.running is running
             watch.begun(running, view)
@@ -171,59 +169,5 @@ class RunningBooks(Employing):
         self._nudge()
         return run
 
-    def _office(self, over: Callable[[Job], None]) -> Office:
-        nudge = self._weakly(RunningBooks._look_again)
-        return Office(self.name, self._time, _telling(self), nudge, over)
-
     def _look_again(self, _: object) -> None:
         self._nudge()
-
-    def _context(self, run: RunbookRun, plan: Plan, view: View, since: float) -> RunContext:
-        cascade = view.cascade
-        return RunContext(
-            run=run.name,
-            number=run.number,
-            book=run.book,
-            cause=run.cause,
-            incident=run.incident,
-            mode=view.mode,
-            reasons=tuple(reasons_of(self._engine)),
-            trigger=None if cascade is None else cascade.trigger,
-            chain=() if cascade is None else cascade.chain,
-            failed=view.failed(),
-            results=MappingProxyType(plan.results),
-            since=since,
-            at=self._time.wall(since),
-            system=self,
-        )
-
-
-def _telling(
-    mode: RunningBooks,
-) -> Callable[[RunbookRun, Plan, View, float], RunContext]:
-    me = weakref.WeakMethod(mode._context)  # noqa: SLF001  (the two are one mechanism)
-
-    def context(run: RunbookRun, plan: Plan, view: View, since: float) -> RunContext:
-        told = me()
-        assert told is not None  # noqa: S101  (the mode itself is asking)
-        return told(run, plan, view, since)
-
-    return context
-
-
-def _looking(mode: RunningBooks) -> Callable[[], bool]:
-    me = weakref.ref(mode)
-
-    def look() -> bool:
-        living = me()
-        if living is not None:
-            living.evaluate()
-        return living is not None
-
-    return look
-
-
-def _retire(ledger: Ledger, crew: Crew | None, job: Job) -> None:
-    ledger.dismiss(job)
-    if crew is not None:
-        crew.disband()
