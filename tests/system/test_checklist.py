@@ -23,8 +23,10 @@ from resilient.events import CallFailed
 from resilient.mode import Mode, SystemOperationMode
 from resilient.policies.breaker import breaker
 from resilient.system.requirement import Requirement, RequirementStatus
+from resilient.system.runbook import runbook
 from resilient.system.settings import Settings
 from resilient.system.steady import Steady
+from resilient.system.step import step
 from resilient.testing import ManualClock
 
 NORMAL, DEGRADED, EMERGENCY = Mode
@@ -319,6 +321,29 @@ def test_quiet_while_a_recovery_is_at_work(mode: SystemOperationMode, clock: Man
         mode.evaluate()
     assert mode.current is EMERGENCY
     assert mode.explain().unmet == ("no recovery or runbook is at work (recovery of redis)",)
+    let_go.set()
+    assert mode.flush()
+    pass_time(mode, clock, by=2)
+    assert mode.current is DEGRADED
+
+
+def test_quiet_while_a_runbook_is_at_work(mode: SystemOperationMode, clock: ManualClock) -> None:
+    """The same for those who follow a procedure."""
+    entered, let_go = threading.Semaphore(0), threading.Event()
+
+    def drain() -> None:
+        entered.release()
+        assert let_go.wait(PATIENCE)
+
+    mode.require_quiet()
+    outage(mode, clock)
+    mode.run(runbook("drain", step("drain", drain, timeout=3600)))
+    assert entered.acquire(timeout=PATIENCE)
+    for _ in range(100):
+        clock.advance(1)
+        mode.evaluate()
+    assert mode.current is EMERGENCY
+    assert mode.explain().unmet == ("no recovery or runbook is at work (run of drain-1)",)
     let_go.set()
     assert mode.flush()
     pass_time(mode, clock, by=2)
