@@ -109,7 +109,8 @@ class Recovery(Job):
         plan = self.plan
         if plan.stage is not RecoveryStage.GAVE_UP:
             return ()
-        gave_up = f"recovery of {self.name} gave up after {plan.attempt} attempts"
+        times = "1 attempt" if plan.attempt == 1 else f"{plan.attempt} attempts"
+        gave_up = f"recovery of {self.name} gave up after {times}"
         return (f"GAVE_UP: {gave_up}: {plan.error}",)
 
     def close(self) -> None:
