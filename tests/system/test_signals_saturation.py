@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from resilient import (
     ConfigError,
     SaturationSignal,
+    SignalChanged,
     SignalLevel,
     SignalReading,
     SystemOperationMode,
+    subscribe,
 )
 from resilient.system.outlook import Outlook, Usage, usage
 from resilient.system.signal_level import Damper
@@ -332,6 +334,25 @@ def test_steps_are_done_in_the_background(mode: SystemOperationMode, clock: Manu
         tick(mode, clock)
     assert calls == [("up", "act", False), ("down", "step back", False)]
     assert (pool.reading.level, pool.steps, pool.reading.action) == (CLEAR, 0, "")
+
+
+def test_after_a_step_the_trend_begins_anew(mode: SystemOperationMode, clock: ManualClock) -> None:
+    """What was before it says nothing of what comes."""
+    seen: list[SignalChanged] = []
+    told = subscribe(SignalChanged, seen.append)
+    pool, ahead = mode.saturation("pool"), []
+    for second in range(0, 600, 10):
+        clock.advance(10)
+        pool.set(0.3 + second * 0.001)
+        mode.evaluate()
+        assert mode.flush(5)
+        assert pool.forecast is not None
+        ahead.append((pool.steps, pool.forecast.ahead))
+    first = [steps for steps, _ in ahead].index(1)
+    told.cancel()
+    assert [(one.action, "expected in" in one.detail) for one in seen[:1]] == [("act", True)]
+    assert ahead[first - 1][1] > 200
+    assert [reach for _, reach in ahead[first + 1 : first + 7]] == [0, 0, 0, 0, 40, 50]
 
 
 def test_a_step_that_fails_is_undone_and_tried_again(

@@ -102,8 +102,7 @@ class SaturationSignal(Signal):
             self._forecast = None
             return Found(None, None, rules.steps.above, "nothing fresh is known")
         self._forecast = found = self._outlook.at(now)
-        if self._stepper.look(found.highest, now):
-            self._outlook.clear()  # what was before the step says nothing of what comes
+        self._stepper.look(found.highest, now)
         health = 1 - clamp((found.pressure - rules.scaling) / (rules.full - rules.scaling))
         until, action = seen[1] + life, self._stepper.action
         return Found(health, found.pressure, rules.steps.above, str(found), until, action)
@@ -120,7 +119,9 @@ class SaturationSignal(Signal):
     def poll(self, view: View, /) -> None:
         """Tell of a step, and have it done."""
         super().poll(view)
-        self._stepper.poll(view.now, self.reading)
+        if self._stepper.poll(view.now, self.reading):
+            with self._lock:
+                self._outlook.clear()  # what was before a step says nothing of what comes
 
     def due(self) -> float:
         """When something is to be read, or something takes too long."""

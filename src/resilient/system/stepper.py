@@ -24,7 +24,7 @@ class Stepper:
     Example::
 
         stepper = Stepper("pool", StepRules(), {}, told=print)
-        stepper.look(0.85, now=0.0)  # True: a step was taken
+        stepper.look(0.85, now=0.0)
         stepper.action  # "act"
     """
 
@@ -51,8 +51,8 @@ class Stepper:
         """The step that was just taken, or that stands."""
         return WORDS.get(self._shown or int(self.taken > 0), "")
 
-    def look(self, highest: float, now: float) -> bool:
-        """Take note of steps that ended, and decide; whether a step was taken just now."""
+    def look(self, highest: float, now: float) -> None:
+        """Take note of steps that ended, and decide."""
         while self._ended:
             self._note(*self._ended.popleft())
         step = self._steps.decide(highest, now)
@@ -60,18 +60,19 @@ class Stepper:
             self._shown = step
             self._due.append(step)
             self.turns += 1
-        return bool(step)
 
-    def poll(self, now: float, reading: SignalReading) -> None:
-        """Have the step done that was decided."""
+    def poll(self, now: float, reading: SignalReading) -> bool:
+        """Have the step done that was decided; whether there was one."""
         for errand in self._errands.values():
             errand.expire(now)
+        stepped = bool(self._due)
         while self._due:
             step = self._due.popleft()
             self._shown = 0
             errand_of = self._errands.get(step)
             if errand_of is not None and not errand_of.start(reading):
                 self._ended.append((step, "has not ended yet"))
+        return stepped
 
     def due(self) -> float:
         """When a step will have taken too long."""
