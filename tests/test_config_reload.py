@@ -432,6 +432,21 @@ def test_windows_of_another_length_begin_now() -> None:
         assert [bucket.reserve(now).start for _ in range(4)] == [104, 108, 108, 112]
 
 
+def test_a_higher_rate_makes_room_in_windows_to_come() -> None:
+    """The next one has places again, though all of them were taken by the old rate."""
+    clock = ManualClock()
+    change(rate_limit={"rate": 1, "per": 10, "max_wait": 100})
+    search = resilient.rate_limit("search", algorithm="fixed_window", reserve={}, clock=clock)
+    bucket = search._only
+    assert bucket is not None
+    with search._alone(bucket) as now:
+        assert [bucket.reserve(now).start for _ in range(3)] == [0, 10, 20]
+    change(rate_limit={"rate": 3, "per": 10, "max_wait": 100})
+    with search._alone(bucket) as now:
+        starts = [bucket.reserve(now).start for _ in range(7)]
+    assert starts == [0, 0, 10, 10, 20, 20, 30]
+
+
 def test_every_key_of_a_rate_limit_follows() -> None:
     """The buckets of all keys, and those to come."""
     change(rate_limit={"rate": 2})
@@ -518,6 +533,24 @@ def test_one_who_cannot_follow_keeps_everybody() -> None:
     assert windows.rates.burst == 4
     assert [each.rules.attempts for each in others] == [4, 4]
     assert resilient.retry(on=Down).rules.attempts == 4
+
+
+class Meddling(ManualClock):
+    """A clock that changes the settings when it is first asked."""
+
+    asked = False
+
+    def monotonic(self) -> float:
+        """The time."""
+        if not self.asked:
+            self.asked = True
+            change(breaker={"reset_timeout": 3})
+        return super().monotonic()
+
+
+def test_a_change_while_a_policy_is_made_is_not_missed() -> None:
+    """A policy that read its settings just before they changed has the new ones when it is made."""
+    assert resilient.breaker("db", clock=Meddling()).rules.reset_timeout == 3.0
 
 
 def test_policies_are_not_kept_alive() -> None:

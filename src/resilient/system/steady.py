@@ -94,10 +94,6 @@ class Steady:
             Mode.DEGRADED: settings.return_normal / 100,
             Mode.EMERGENCY: settings.return_degraded / 100,
         }
-        if self.smoothed >= self._lower[self.mode]:
-            self._below = None
-        if self.smoothed < self._return[self.mode]:
-            self._above = None
 
     def penalty(self, at: float | None = None) -> float:
         """Relapses counted against the next improvement, halved every `flap_half_life` seconds."""
