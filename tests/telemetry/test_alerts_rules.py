@@ -30,6 +30,7 @@ from resilient import (
 from resilient.events import ComponentFailed, ComponentRecovered
 from resilient.system.feature_events import FeatureSwitched
 from resilient.system.probe import ProbeChanged, ProbeStatus
+from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage
 from resilient.system.signal_level import SignalLevel
 from resilient.system.signals import SignalChanged
 from resilient.telemetry.alert import LONGEST, alert_of
@@ -121,6 +122,21 @@ def signalled(kind: str, new: SignalLevel) -> SignalChanged:
     """A signal changed its level."""
     return SignalChanged(
         name="db", mode="m", kind=kind, old=new, new=new, value=1, limit=2, detail=""
+    )
+
+
+def recovering(new: RecoveryStage) -> RecoveryChanged:
+    """A recovery went on."""
+    return RecoveryChanged(
+        name="db",
+        mode="system",
+        old=RecoveryStage.IDLE,
+        new=new,
+        attempt=1,
+        of=5,
+        next_in=None,
+        error="",
+        seconds=1.0,
     )
 
 
@@ -230,6 +246,15 @@ TABLES: dict[str, tuple[dict[str, Any], list[Step]]] = {
             Step(6, FeatureSwitched(name="x", enabled=False), [("feature_switched", 0)]),
             Step(7, FeatureSwitched(name="x", enabled=True), [("feature_switched", 0)]),
             Step(8, FeatureSwitched(name="x", enabled=True)),
+        ],
+    ),
+    "a recovery that gave up is over when its component is well, whoever brought it back": (
+        {"on": RecoveryChanged, "at_least": "error"},
+        [
+            Step(0, recovering(RecoveryStage.WAITING)),
+            Step(1, recovering(RecoveryStage.GAVE_UP), [("recovery_changed", 0)]),
+            Step(2, recovering(RecoveryStage.IDLE), [("recovery_changed", 0)]),
+            Step(3, recovering(RecoveryStage.IDLE)),
         ],
     ),
     "an application says itself what ends its events": (

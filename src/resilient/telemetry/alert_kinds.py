@@ -36,7 +36,7 @@ _PAIRS: Pairs = (
     (ComponentFailed, ComponentRecovered),
     (TargetEjected, TargetReturned),
 )
-_WELL = frozenset({"NORMAL", "HEALTHY", "CLEAR", "SUCCEEDED"})
+_WELL = frozenset({"NORMAL", "HEALTHY", "CLEAR", "SUCCEEDED", "IDLE"})
 """What a mode, a probe, a signal and a recovery have become when there is nothing left to do."""
 
 _PARTS = ("mode", "target", "kind", "trigger", "key")
