@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilient import (
@@ -75,6 +75,7 @@ def test_the_score_of_the_source(  # noqa: PLR0913  (a table)
     assert (said.level is SignalLevel.CLEAR) is not congested
 
 
+@settings(deadline=None)
 @given(st.floats(0, 3), st.floats(0, 3))
 def test_more_is_never_healthier(one: float, two: float) -> None:
     """Health is 1 up to the limit, 0 from `full` on, and falls in between."""
@@ -93,6 +94,7 @@ def test_more_is_never_healthier(one: float, two: float) -> None:
     assert found[0] >= found[1]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.floats(0.1, 9), st.floats(0, 1e3))),
     st.floats(0.1, 10),

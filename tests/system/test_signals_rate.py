@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilient import (
@@ -92,6 +92,7 @@ def test_deviations_from_a_given_baseline(
     assert [row.health for row in mode.explain().contributions] == [health]
 
 
+@settings(deadline=None)
 @given(st.floats(0, 50), st.floats(0, 50))
 def test_more_deviation_is_never_healthier(one: float, two: float) -> None:
     """Health is within 0 and 1 and falls with the deviation."""
@@ -99,6 +100,7 @@ def test_more_deviation_is_never_healthier(one: float, two: float) -> None:
     assert 0 <= health_of(far) <= health_of(near) <= 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5000), st.integers(0, 5000), st.floats(20, 2000), st.floats(0, 9))
 def test_judging_is_bounded_and_monotone(one: int, two: int, expected: float, noise: float) -> None:
     """On either side of the baseline, a count that is further away is never healthier."""
@@ -158,6 +160,7 @@ def test_silence_counts_only_where_a_baseline_was_learned(
     assert [row.standing.name for row in mode.explain().contributions] == ["IDLE"]
 
 
+@settings(deadline=None)
 @given(st.integers(100, 2000), st.lists(st.integers(0, 100_000), min_size=1, max_size=40))
 def test_spikes_do_no_harm_to_a_baseline(usual: int, spikes: list[int]) -> None:
     """Whatever unusual comes between, half of the windows and less, the baseline stays."""
@@ -288,6 +291,7 @@ def test_counts_are_exact_with_eight_threads(mode: SystemOperationMode) -> None:
     assert orders.reading.value == 8 * 2000 * 3
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 5), st.integers(1, 9)), max_size=400),
     st.floats(0, 40),

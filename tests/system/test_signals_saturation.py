@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilient import (
@@ -85,6 +85,7 @@ def test_health_follows_the_pressure(
     assert (said.level, said.value) == (level, used / 100)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 3), st.floats(0, 3))
 def test_more_pressure_is_never_healthier(one: float, two: float) -> None:
     """Bounded and monotone."""
@@ -151,6 +152,7 @@ def test_the_line_that_spikes_do_not_bend(spikes: float, better: float, worse: f
     assert off["sen"] < worse * off["holt"]
 
 
+@settings(deadline=None)
 @given(
     st.floats(-0.01, 0.01),
     st.floats(0, 1),
@@ -251,6 +253,7 @@ def test_hysteresis_does_not_flap() -> None:
     assert taken.index(-1) > 3600
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(SignalLevel), st.floats(0, 40)), max_size=60))
 def test_levels_worsen_at_once_and_improve_slowly(
     looks: list[tuple[SignalLevel, float]],
@@ -277,6 +280,7 @@ def test_an_improvement_waits_for_a_minute() -> None:
     assert said == [HIGH, HIGH, HIGH, CLEAR, HIGH, HIGH]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 100)), max_size=60), st.integers(1, 4))
 def test_steps_keep_their_distance(looks: list[tuple[float, float]], most: int) -> None:
     """Never two within the pause, never fewer than none, never more than allowed, never between."""

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilient import (
@@ -82,6 +82,7 @@ def test_words_and_keywords_say_the_same(
         assert spell(**keywords) == condition
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([">", ">=", "<", "<="]),
     st.integers(1, 10**6),
@@ -284,6 +285,7 @@ def test_a_gap_is_not_beyond(mode: SystemOperationMode, clock: ManualClock) -> N
     assert pool.crossed
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.1, 30), st.floats(0, 1)), min_size=1, max_size=50),
     st.floats(0, 60),
@@ -343,6 +345,7 @@ def test_silence_is_evidence_until_it_ends(mode: SystemOperationMode, clock: Man
     """However long nobody looks, the last beat does not count for more than its 30 s."""
     worker = mode.threshold("worker", "silent for 30 s", criticality="critical")
     worker.mark()
+    assert [one.until for one in worker.evidence(90.0)] == [pytest.approx(30)]
     mode.evaluate()
     tick(mode, clock, 3600)
     assert worker.crossed
@@ -384,6 +387,7 @@ def test_severities_are_those_of_marks(
     assert (limit.reading.health, limit.reading.level.name) == (health, level)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_levels_fall_with_health(one: float, two: float) -> None:
     """Worse health is never a better level, and CRITICAL is exactly what counts as failed."""
