@@ -249,7 +249,7 @@ TABLES: dict[str, tuple[dict[str, Any], list[Step]]] = {
         ],
     ),
     "a recovery that gave up is over when its component is well, whoever brought it back": (
-        {"on": RecoveryChanged, "at_least": "error"},
+        {"on": RecoveryChanged, "at_least": Severity.ERROR},
         [
             Step(0, recovering(RecoveryStage.WAITING)),
             Step(1, recovering(RecoveryStage.GAVE_UP), [("recovery_changed", 0)]),
