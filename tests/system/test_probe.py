@@ -10,6 +10,7 @@ import random
 import threading
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -572,3 +573,13 @@ def test_a_hastened_question_waits_for_the_present_one() -> None:
     assert asked == [0.0, 1.0]
     assert mode.probes["redis"].status is ProbeStatus.HEALTHY
     mode.close()
+
+
+@pytest.mark.parametrize("given", [42, "ping", ProbeStatus])
+def test_what_cannot_be_asked_is_refused(given: Any) -> None:
+    """When it is given, and nothing is declared by it."""
+    mode = SystemOperationMode(clock=ManualClock())
+    with pytest.raises(TypeError):
+        mode.probe("redis", given)
+    assert not mode.probes
+    assert not mode.health().components

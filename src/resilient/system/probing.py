@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from resilient.clock import Duration, seconds
 from resilient.core.hub import hub
+from resilient.core.inspection import is_async_callable
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
 from resilient.policies.match import named, positive, whole
@@ -111,6 +112,7 @@ class Probing(Employing):
         limit, name = seconds("timeout", timeout), named(name)
 
         def add(given: F) -> F:
+            is_async_callable(given)  # refuses what cannot be called
             self._declare(name, weight, criticality)
             replaced = self.probes.get(name)
             self._employ(
