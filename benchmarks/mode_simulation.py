@@ -126,15 +126,16 @@ def _shown(score: float) -> Mode:
 class Summing:
     """Worsens when what the score lacks to the edge has added up; improves as the library does.
 
-    A cumulative sum (Page 1954) of ``min(most, edge - score)`` over time, never below 0: the mode
-    worsens when it reaches `enough`. At `most` 0.22 and `enough` 0.59 that is 2.7 s for an outage
-    and 3.9 s for a fall to 70, as the default takes; a single bad second is not enough.
-    Looked at ten times a second.
+    A cumulative sum (Page 1954), bounded: a second that is `full` below the edge counts as one,
+    any below it as `least` at least, and one above it takes back as much; never below 0. The mode
+    worsens at `enough` of them: 2.7 s for an outage, 3.9 s for a fall to 70, 8 s for any fall; a
+    single bad second is not enough. Looked at ten times a second.
     """
 
     settings: Settings = DEFAULTS
-    enough: float = 0.59
-    most: float = 0.22
+    enough: float = 2.65
+    full: float = 0.22
+    least: float = 0.33
 
     def __call__(self, scores: Sequence[float]) -> list[Change]:
         """The changes that these scores make."""
@@ -155,7 +156,9 @@ class Summing:
     def _look(self, at: float, score: float) -> None:
         self._smoothed = score + (self._smoothed - score) * self._fade
         edge = 0.85 if self._mode is N else 0.50
-        self._sum = max(0.0, self._sum + 0.1 * min(self.most, edge - score))
+        pace = (edge - score) / self.full
+        pace = min(1.0, max(self.least, pace)) if pace > 0 else pace
+        self._sum = max(0.0, self._sum + 0.1 * pace)
         if self._mode is not E and self._sum >= self.enough:
             shown = _shown(self._smoothed)
             self._enter(

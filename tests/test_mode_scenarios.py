@@ -367,24 +367,31 @@ def test_a_listener_that_hangs(world: World) -> None:
         told.set()
 
     async def main() -> None:
+        over, back = asyncio.Event(), asyncio.Event()
+
         @mode.on_change
         async def hang_here(_: ModeChange) -> None:
-            await asyncio.get_running_loop().create_future()
+            await over.wait()
 
         @mode.on_change
         async def tell_here(change: ModeChange) -> None:
             heard.append(change.new)
+            if change.new is Mode.NORMAL:
+                back.set()
 
         served = await world.load(guard, lambda at: 9.95 < at < 19.95, until=200)
         assert served.slowest < 0.001
         assert await asyncio.to_thread(told.wait, 10)
-        assert not release.is_set()
+        await back.wait()
+        assert heard == [Mode.EMERGENCY, Mode.DEGRADED, Mode.NORMAL]
+        release.set()  # nothing shall be left of this test
+        over.set()
+        assert await asyncio.to_thread(mode.flush, 10)
 
     try:
         world.live(main())
     finally:
         release.set()
-    assert heard == [Mode.EMERGENCY, Mode.DEGRADED, Mode.NORMAL]
     assert world.changes() == about(
         (10.4, Mode.EMERGENCY),
         (20.4 + BACK_TO_DEGRADED, Mode.DEGRADED),

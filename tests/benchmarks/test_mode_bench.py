@@ -40,7 +40,7 @@ def test_both_rules_detect_at_the_same_time(rule: str, down: float, half: float)
 
 
 def test_a_single_bad_second_does_not_add_up() -> None:
-    """22 points of the 59 that are needed; two of them, far apart, neither."""
+    """One second of the 2.65 that are needed; two of them, far apart, neither."""
     scores = [1.0] * 10 + [0.0] + [1.0] * 10 + [0.0] + [1.0] * 10
     assert RULES["a cumulative sum"](scores) == []
 
