@@ -25,19 +25,25 @@ from tests.servers import ValkeyServer
 HEALTHY, DEGRADED, UNHEALTHY, FAILED = ProbeStatus
 SOON = 0.2
 """Seconds that a server which never answers is given."""
+LONG = 10.0
+"""Seconds; a server that took so long on a busy machine would have failed."""
+
+
+def connected(valkey: ValkeyServer, limit: float) -> redis.Redis:
+    """A client as the page of the probe recommends it."""
+    return redis.Redis(
+        host=valkey.host,
+        port=valkey.port,
+        socket_timeout=limit,
+        socket_connect_timeout=limit,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 @pytest.fixture
 def client(valkey: ValkeyServer) -> Iterator[redis.Redis]:
-    """A client as the page of the probe recommends it."""
-    made = redis.Redis(
-        host=valkey.host,
-        port=valkey.port,
-        socket_timeout=SOON,
-        socket_connect_timeout=SOON,
-        retry=Retry(NoBackoff(), 0),
-    )
-    with made:
+    """A patient one."""
+    with connected(valkey, LONG) as made:
         yield made
 
 
@@ -45,7 +51,7 @@ def client(valkey: ValkeyServer) -> Iterator[redis.Redis]:
 async def aclient(valkey: ValkeyServer) -> AsyncIterator[redis.asyncio.Redis]:
     """One for an event loop."""
     made = redis.asyncio.Redis(
-        host=valkey.host, port=valkey.port, socket_timeout=SOON, retry=AsyncRetry(NoBackoff(), 0)
+        host=valkey.host, port=valkey.port, socket_timeout=LONG, retry=AsyncRetry(NoBackoff(), 0)
     )
     async with made:
         yield made
@@ -200,14 +206,18 @@ def test_a_server_that_is_paused_fails_in_its_time_and_comes_back(
     client: redis.Redis, valkey: ValkeyServer
 ) -> None:
     """Connections are taken and nothing is said: the client's own time limit ends each question."""
-    watch = Watch(probes.redis(client))
-    assert watch.look(5) == (HEALTHY, Mode.NORMAL)
-    valkey.pause()
-    assert watch.look(30) == (FAILED, Mode.EMERGENCY)
-    assert "TimeoutError: Timeout" in repr(watch.mode.probes["redis"].last)
-    valkey.resume()
-    assert watch.look(10)[0] is HEALTHY
-    watch.mode.close()
+    with connected(valkey, SOON) as impatient:
+        ask, asks_soon = probes.redis(client), probes.redis(impatient)
+        watch = Watch(lambda: ask())  # noqa: PLW0108  (it changes)
+        assert watch.look(5) == (HEALTHY, Mode.NORMAL)
+        valkey.pause()
+        patient, ask = ask, asks_soon
+        assert watch.look(30) == (FAILED, Mode.EMERGENCY)
+        assert "TimeoutError: Timeout" in repr(watch.mode.probes["redis"].last)
+        valkey.resume()
+        ask = patient
+        assert watch.look(10)[0] is HEALTHY
+        watch.mode.close()
 
 
 def test_a_slow_server_is_degraded(valkey: ValkeyServer) -> None:
