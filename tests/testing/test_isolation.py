@@ -6,11 +6,21 @@ import contextlib
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import resilient
-from resilient import CircuitOpened, CircuitState, Mode, breaker, fallback, stale, value
+from resilient import (
+    CircuitOpened,
+    CircuitState,
+    Mode,
+    breaker,
+    configure,
+    fallback,
+    stale,
+    value,
+)
 from resilient.clock import system_clock
 from resilient.core.hub import hub
 from resilient.errors import CircuitOpenError
@@ -202,3 +212,14 @@ def test_the_plugin_costs_nothing_unused() -> None:
 def test_the_plugin_is_found_by_pytest(pytestconfig: pytest.Config) -> None:
     """Installing the distribution is all that is needed for the fixtures."""
     assert pytestconfig.pluginmanager.hasplugin("resilient")
+
+
+def test_settings_of_a_test_end_with_it(tmp_path: Path) -> None:
+    """What `configure` said inside does not reach what comes after."""
+    nowhere = tmp_path / "resilient.toml"
+    nowhere.write_text("")
+    made = breaker("settled")
+    with isolated():
+        configure(path=nowhere, environ={}, breaker={"failure_threshold": 1})
+        assert "1 failure" in made.describe()
+    assert "5 failures" in made.describe()

@@ -178,7 +178,6 @@ def settings() -> None:
     """Names and kinds of settings are checked where they are written."""
     retry(attempts=3)  # type: ignore[call-arg]  # what to retry must be said
     breaker("db", failure_treshold=3)  # type: ignore[call-arg]  # a slip of the pen
-    resilient.bulkhead("db")  # type: ignore[call-arg]  # a limit is what it is
     resilient.bulkhead("db", limit=2, order="random")  # type: ignore[arg-type]  # fifo or lifo
     resilient.adaptive_limit("db", algorithm="best")  # type: ignore[arg-type]  # one of three
     breaker("db", reset_timeout="1m")  # type: ignore[arg-type]  # seconds or a timedelta
@@ -190,3 +189,37 @@ def fixtures(resilience: Resilience) -> None:
     resilience.faults.at("payments").fail(ConnectionError, times=5).delay(0.2, jitter=0.1)
     resilience.faults.at("payments").fail("boom")  # type: ignore[arg-type]  # an exception
     assert_type(resilience.run(stacked(1)), str)
+
+
+def acting(mode: SystemOperationMode) -> None:
+    """What is given to the mode is given back with its signature; what it tells has types."""
+
+    @mode.probe("redis", interval=10, criticality="critical")
+    async def ping(key: str = "k") -> bool:
+        return bool(key)
+
+    @mode.recovery("redis", attempts=5)
+    def restart(hard: bool = False) -> int:  # noqa: FBT001, FBT002  (a signature to keep)
+        return int(hard)
+
+    @resilient.feature("search", otherwise="later", mode=mode)
+    def search(words: str) -> str:
+        return words
+
+    @mode.traffic()
+    async def handle(order: int) -> bytes:
+        return bytes(order)
+
+    assert_type(restart(hard=True), int)
+    assert_type(search("a"), str)
+    keeps: Callable[[int], Coroutine[Any, Any, bytes]] = handle
+    asks: Callable[[str], Coroutine[Any, Any, bool]] = ping
+    search(3)  # type: ignore[arg-type]  # words are a string
+    mode.probe("redis", interval="10")  # type: ignore[call-overload]  # seconds or a timedelta
+    assert_type(mode.probes["redis"].status, resilient.ProbeStatus | None)
+    assert_type(mode.impact().worse["latency"], float)
+    assert_type(mode.incidents[-1].lasted, float | None)
+    assert_type(mode.health().components["db"].status, resilient.CheckStatus)
+    assert_type(mode.context().headers(), dict[str, str])
+    assert_type(mode.frozen, resilient.Frozen | None)
+    del keeps, asks

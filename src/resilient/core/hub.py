@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from resilient.core.dispatch import Dispatcher, Listener
 from resilient.core.serial import serial
@@ -193,7 +193,7 @@ def publish(event: Event) -> None:
 
         resilient.publish(Deployed(name="shop", version="1.2"))
     """
-    if not isinstance(event, Event):
+    if not isinstance(cast("object", event), Event):
         message = f"publish() takes an event, an instance of a subclass of Event, not {event!r}"
         raise TypeError(message)
     hub.bus.publish(event)

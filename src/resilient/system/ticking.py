@@ -141,7 +141,7 @@ class Ticking(Listening):
 
     def _keep_ticking(self) -> None:
         """Start, if there are jobs and nobody ticks yet."""
-        if not self._ledger.jobs or self._closed or self._time.injected:
+        if not self._ledger.jobs or self._time.injected:
             return
         if self._starting.acquire(blocking=False):  # not at once is at the next look
             try:

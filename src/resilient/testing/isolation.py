@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from resilient.clock import system_clock
+from resilient.core.configured import configured
 from resilient.core.hub import hub
 from resilient.events import CircuitState, Event
 from resilient.mode import SystemOperationMode
@@ -73,8 +74,8 @@ def isolated() -> Iterator[Resilience]:
     """Isolate what is inside: what the fixture `resilience` does, for other test runners.
 
     Time follows a `ManualClock`, the default mode is a fresh one, breakers begin closed and empty
-    (one that was set by hand stays as it was set), and all of that, every fault, and the
-    emergency switch are put back at the end. One at a time: it is about the whole process.
+    (one that was set by hand stays as it was set), and all of that, every fault, the settings of
+    `configure` and the emergency switch are put back at the end. One at a time: it is about the whole process.
 
     Example::
 
@@ -87,6 +88,7 @@ def isolated() -> Iterator[Resilience]:
         undo.callback(hub.swap_mode, hub.swap_mode(world.mode))
         undo.enter_context(_fresh_policies(world.clock))
         undo.callback(hub.set_active, hub.active)
+        undo.callback(configured.apply, configured.values)
         undo.callback(hub.bus.tap(Event, world.events.append))
         undo.callback(world.faults.undo)
         yield world
