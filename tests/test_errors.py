@@ -23,6 +23,7 @@ from resilient.errors import (
     RateLimitedError,
     Rejected,
     ResilientError,
+    StoreError,
     ThrottledError,
 )
 
@@ -37,9 +38,11 @@ EXAMPLES: list[ResilientError] = [
     DeadlineExceededError("deadline", None, "no time is left"),
     CallTimeoutError("timeout(2)", 2.0),
     ConfigError("limit", 0, "a whole number >= 1", "LIMIT in the environment"),
+    StoreError("/var/cache/shop.db", "the disk is full"),
     MissingExtraError("demo", "rich"),
 ]
 TREE = {
+    StoreError: (ResilientError,),
     Rejected: (ResilientError,),
     CircuitOpenError: (Rejected, pybreaker.CircuitBreakerError),
     BulkheadFullError: (Rejected,),

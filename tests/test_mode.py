@@ -595,4 +595,4 @@ def test_a_report_that_nobody_looked_at_has_happened() -> None:
     clock.advance(60)
     figure.set(1.0)
     (change,) = mode.history
-    assert (change.new, round(change.at, 2)) == (Mode.EMERGENCY, 2.66)
+    assert (change.new, round(change.at, 2)) == (Mode.EMERGENCY, 2.65)

@@ -125,7 +125,7 @@ def test_score_state_and_mode_over_time_are_those_of_the_page(shop: Shop) -> Non
 
 
 def test_the_change_and_the_way_back_are_those_of_the_page(shop: Shop) -> None:
-    """DEGRADED 3.65 s after it began, NORMAL 51.13 s after redis is back."""
+    """DEGRADED 2.915 s after it began, NORMAL 51.13 s after redis is back."""
     shop.clock.advance(60)
     for name in shop.guards:
         shop.calls(name, *[True] * 40)

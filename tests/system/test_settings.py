@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from resilient.core.defaults import SECTIONS
 from resilient.errors import ConfigError
 from resilient.mode import Mode, SystemOperationMode, SystemState
-from resilient.system.settings import Settings
+from resilient.system.settings import DEFAULTS, Settings
+from resilient.testing import ManualClock
 
 BAD: list[dict[str, Any]] = [
     {"thresholds": (95, 85, 85, 50, 25)},
@@ -73,3 +76,11 @@ def test_states_stand_for_modes_two_by_two() -> None:
         *["EMERGENCY"] * 2,
     ]
     assert pickle.loads(pickle.dumps(Mode.NORMAL)) is Mode.NORMAL
+
+
+def test_the_table_of_settings_has_the_same_defaults() -> None:
+    """What `resilient config` shows is what a mode does that was given nothing."""
+    table = {name: setting.default for name, setting in SECTIONS["mode"].items()}
+    interval = table.pop("interval")
+    assert table == {field.name: getattr(DEFAULTS, field.name) for field in fields(DEFAULTS)}
+    assert SystemOperationMode(clock=ManualClock()).interval == interval

@@ -99,15 +99,15 @@ def test_thresholds_that_were_set(score: float, state: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "score", "expected"),
     [
-        # 2.5 ln(1/0.85) + 2.25; 2.5 ln(0.3/0.15) + 2.25; what is just above the edge stays
-        (N, 0.00, [(2.656, E)]),
-        (N, 0.30, [(2.853, D), (5.382, E)]),
-        (N, 0.70, [(3.983, D)]),
-        (N, 0.849, [(14.793, D)]),
+        # 2.65 s, longer where less than 22 points lack: 2.65 * 0.22 / 0.15; 2.65 / 0.33 at most
+        (N, 0.00, [(2.65, E)]),
+        (N, 0.30, [(2.65, D), (5.565, E)]),
+        (N, 0.70, [(3.887, D)]),
+        (N, 0.849, [(8.030, D)]),
         (N, 0.851, []),
-        # from 0.7: 2.5 ln(0.7/0.5) + 2.25; 2.5 ln(0.3/0.1) + 48; between the bands nothing moves
-        (D, 0.00, [(3.091, E)]),
-        (D, 0.499, [(15.508, E)]),
+        # from 0.7: 2.65; 2.65 / 0.33; 2.5 ln(0.3/0.1) + 48; between the bands nothing moves
+        (D, 0.00, [(2.65, E)]),
+        (D, 0.499, [(8.030, E)]),
         (D, 0.501, []),
         (D, 0.85, []),
         (D, 0.899, []),
@@ -123,7 +123,7 @@ def test_thresholds_that_were_set(score: float, state: str) -> None:
 def test_changes_by_the_score(mode: Mode, score: float, expected: Made) -> None:
     """From each mode at rest, with the instants at which the score calls for another.
 
-    Below 85 or 50 for 2.25 s it worsens; at 62 for 38 s or at 90 for 48 s it improves by one.
+    22 points below 85 or 50 for 2.65 s it worsens; at 62 for 38 s or at 90 for 48 s it improves.
     """
     engine = resting(mode)
     engine.observe(figure(score))
@@ -208,8 +208,8 @@ def test_every_pair_by_hand(before: Mode, forced: Mode) -> None:
 @pytest.mark.parametrize(
     ("forced", "score", "expected"),
     [
-        (N, 0.0, [(102.25, E)]),
-        (D, 0.0, [(100.0 + 2.25, E)]),
+        (N, 0.0, [(102.65, E)]),
+        (D, 0.0, [(100.0 + 2.65, E)]),
         (D, 1.0, [(148.0, N)]),
         (E, 1.0, [(138.0, D), (186.0, N)]),
         (E, 0.0, []),
@@ -256,7 +256,7 @@ def test_a_condition_that_is_not_met_forbids_improvement() -> None:
     assert changes(engine, 1000.0) == [(600.0, D), (648.0, N)]
     engine.unmet = ("backlog < 100",)
     engine.observe(figure(0.0))
-    assert changes(engine, 1100.0)[2:] == [(1002.656, E)]
+    assert changes(engine, 1100.0)[2:] == [(1002.65, E)]
 
 
 # Gates --------------------------------------------------------------------------------------
@@ -273,8 +273,8 @@ CAPS = [
     ("LOW", True, (None,) * 6),
 ]
 ENDS: dict[int | None, Made] = {
-    20: [(2.769, E)],  # 2.5 ln(0.8/0.65) + 2.25, where the smoothed score is 46
-    65: [(3.649, D)],  # 2.5 ln(0.35/0.2) + 2.25
+    20: [(2.65, E)],  # where the smoothed score is 48
+    65: [(2.915, D)],  # 2.65 * 0.22 / 0.20
     None: [],
 }
 

@@ -83,27 +83,55 @@ def test_smoothing_is_exponential_in_time() -> None:
 
 
 def test_an_outage_is_confirmed_and_may_go_two_down() -> None:
-    """The mode waits for the crossing plus the confirmation, then goes where the score is."""
+    """The mode waits for the confirmation, then goes where the smoothed score is."""
     steady = Steady(PLAIN, now=0.0)
     steady.feed(0.0)
     (made,) = steady.advance(60.0)
     assert (made.old, made.new) == (Mode.NORMAL, Mode.EMERGENCY)
-    assert made.at == pytest.approx(3.0 * math.log(1 / 0.85) + 3.0)
+    assert made.at == pytest.approx(3.0)
+    assert made.smoothed == pytest.approx(1 / math.e)
     assert made.onset == 0.0
 
 
+@pytest.mark.parametrize(
+    ("score", "seconds"),
+    [
+        (0.0, 3.0),  # 85 points short, of which 22 count
+        (0.63, 3.0),
+        (0.74, 6.0),  # 11 points short: half a second a second
+        (0.84, 3.0 / 0.33),  # the least that any second below the edge counts
+    ],
+)
+def test_what_is_lacking_adds_up(score: float, seconds: float) -> None:
+    """The less the score is short of the edge, the longer it takes, up to three times as long."""
+    steady = Steady(PLAIN, now=0.0)
+    steady.feed(score)
+    (made, *_) = steady.advance(60.0)
+    assert made.at == pytest.approx(seconds)
+
+
+def test_what_was_lacking_is_taken_back_above_the_edge() -> None:
+    """Two seconds of three, then a second 11 points above: half a second is taken back."""
+    steady = Steady(PLAIN, now=0.0)
+    for score, seconds in ((0.0, 2.0), (0.96, 1.0), (0.0, 1.0)):
+        steady.feed(score)
+        assert steady.advance(steady.now + seconds) == []
+    (made,) = steady.advance(60.0)
+    assert made.at == pytest.approx(4.5)
+
+
 def test_a_dip_that_is_not_confirmed_changes_nothing() -> None:
-    """Back above the edge before the confirmation is complete: it starts anew."""
+    """Well above the edge for long enough, and the confirmation starts anew."""
     steady = Steady(PLAIN, now=0.0)
     made = []
     for dip in range(50):
         made += steady.feed(0.8)
-        made += steady.advance(10.0 * dip + 5.0)  # below 85 from 4.2 s on
+        made += steady.advance(10.0 * dip + 5.0)  # 5 of the 9 s that a fall to 80 takes
         made += steady.feed(1.0)
         made += steady.advance(10.0 * dip + 10.0)
     assert made == []
     steady.feed(0.8)
-    assert len(steady.advance(steady.now + 8.0)) == 1
+    assert len(steady.advance(steady.now + 3.0 / 0.33 + 0.1)) == 1
 
 
 def test_recovery_goes_step_by_step() -> None:

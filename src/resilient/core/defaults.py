@@ -89,7 +89,7 @@ _ROWS: dict[str, tuple[tuple[str, object, Kind, str], ...]] = {
         ("return_normal", 90.0, _SCORE, "score at which NORMAL may be entered again"),
         ("return_degraded", 62.0, _SCORE, "score at which DEGRADED may be entered again"),
         ("tau", 2.5, seconds(), "time constant of the smoothing"),
-        ("confirm_worse", 2.25, seconds(zero=True), "time beyond an edge before it worsens"),
+        ("confirm_worse", 2.65, seconds(zero=True), "time beyond an edge before it worsens"),
         ("confirm_degraded", 38.0, seconds(zero=True), "time before it improves to DEGRADED"),
         ("confirm_normal", 48.0, seconds(zero=True), "time before it improves to NORMAL"),
         ("dwell", 30.0, seconds(zero=True), "how long a mode is kept before it improves"),

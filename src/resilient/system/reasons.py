@@ -47,7 +47,7 @@ def confirmed(transition: Transition, settings: Settings) -> list[str]:
     normal, degraded = settings.thresholds[1], settings.thresholds[3]
     if transition.cause == "relapse":
         edge = normal if transition.old is Mode.NORMAL else degraded
-        return [f"SCORE: below {edge:g} for {settings.confirm_worse:g} s"]
+        return [f"SCORE: it was below {edge:g}, by so much and for so long that it counts"]
     if transition.cause == "recovery":
         back = settings.return_normal if transition.new is Mode.NORMAL else settings.return_degraded
         return [f"RECOVERED: the score stayed at {back:g} or above"]
@@ -85,9 +85,9 @@ def _trip(trip: Trip, now: float) -> str:
 
 def _knowledge(engine: Engine) -> Iterator[str]:
     assessment = engine.assessment
-    if not assessment.known:
-        yield "NO_EVIDENCE: nothing is known, which is no illness"
     blind = [row.name for row in assessment.contributions if row.standing is Standing.BLIND]
+    if not (assessment.known or blind):
+        yield "NO_EVIDENCE: nothing is known, which is no illness"
     if blind:
         effect = ""
         if engine.blind_since is not None:
@@ -125,4 +125,4 @@ def _edges(engine: Engine) -> Iterator[str]:
         yield f"{better.name} needs a score of {back:g}; it is {score:.1f}"
     lower = {Mode.NORMAL: settings.thresholds[1], Mode.DEGRADED: settings.thresholds[3]}.get(mode)
     if lower is not None and score >= lower:
-        yield f"a score below {lower:g} for {settings.confirm_worse:g} s makes it worse"
+        yield f"a score below {lower:g} makes it worse, in {settings.confirm_worse:g} s or more"

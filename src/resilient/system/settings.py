@@ -20,8 +20,9 @@ class Settings:
 
     Fields: `thresholds`, least scores of the states, strictly falling; `return_normal` and
     `return_degraded`, the score at which NORMAL and DEGRADED may be entered again; `tau`, time
-    constant of the smoothing; `confirm_worse`, `confirm_degraded` and `confirm_normal`, how long
-    the score must stay past an edge; `dwell`, how long a mode is kept before it improves;
+    constant of the smoothing; `confirm_worse`, how long the score must lack 22 points to an
+    edge, or longer if it lacks less; `confirm_degraded` and `confirm_normal`, how long it must stay
+    past one to improve; `dwell`, how long a mode is kept before it improves;
     `flap_window`, `flap_half_life` and `flap_limit`, the damping of relapses; `fresh_for`, the age
     at which evidence is dropped; `minimum_calls`, outcomes before a rate counts;
     `cascade_window`, how close failures must follow to be one cascade; `blind_after`, how long
@@ -38,7 +39,7 @@ class Settings:
     return_normal: float = 90.0
     return_degraded: float = 62.0
     tau: float = 2.5
-    confirm_worse: float = 2.25
+    confirm_worse: float = 2.65
     confirm_degraded: float = 38.0
     confirm_normal: float = 48.0
     dwell: float = 30.0

@@ -1,9 +1,10 @@
 """From a score that jitters to a mode that does not: pure arithmetic in continuous time.
 
 The capped score is taken as a step function: what was fed last holds until the next feed. The
-smoothed score then is a chain of exponentials, and the instant at which it crosses an edge, at
-which a confirmation is complete or a dwell is over follows in closed form. So the history of
-modes is a function of what was fed and when, and never of how often anybody looked.
+smoothed score then is a chain of exponentials, and what the capped one lacks to an edge adds up in
+straight lines; so the instant at which an edge is crossed, a confirmation complete or a dwell over
+follows in closed form. The history of modes is a function of what was fed and when, and never of
+how often anybody looked.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from resilient.system.states import Mode
 __all__ = ["Pending", "Steady", "Transition"]
 
 NEVER = math.inf
+
+FULL, LEAST = 0.22, 0.33
+"""What the score must lack to an edge for a second to confirm a second, and the least that any
+second below it confirms. Above the edge a second takes back as much as it is away from it. A
+cumulative sum, bounded (Page 1954): `docs/explanation/mode.md` has the figures."""
 
 
 class Transition(NamedTuple):
@@ -80,7 +86,7 @@ class Steady:
         self.patience = 1.0
         self._penalty = 0.0
         self._penalty_at = now
-        self._below: float | None = None
+        self._lacked = 0.0
         self._above: float | None = None
         self.take(settings)
 
@@ -131,9 +137,9 @@ class Steady:
         return []
 
     def trip(self, target: float) -> list[Transition]:
-        """Take `target` as the smoothed score and go to EMERGENCY, without confirmation."""
-        self.target = self.smoothed = target
-        self._below = self._above = None
+        """Let the smoothed score fall to `target` and go to EMERGENCY, without confirmation."""
+        self.target, self.smoothed = target, min(self.smoothed, target)
+        self._lacked, self._above = 0.0, None
         self.onset = self.now if self.onset is None else self.onset
         if self.forced is not None or self.mode is Mode.EMERGENCY:
             return []
@@ -144,7 +150,7 @@ class Steady:
         self.forced = mode
         if mode is not None and mode is not self.mode:
             return [self._move(mode, "forced")]
-        self._below = self._above = None
+        self._lacked, self._above = 0.0, None
         if mode is None:
             self.entered = self.now
             self.patience = 1.0 + self.penalty()
@@ -170,10 +176,8 @@ class Steady:
         if self.forced is not None:
             return NEVER, None
         worse, better = self._worsening(), self._improving()
-        if worse is not None:
-            at = worse.since + self.settings.confirm_worse
-            if at < worse.ends:
-                return at, self._worse_at(at)
+        if worse < NEVER:
+            return worse, self._worse_at(worse)
         if better is not None and not self.waits:
             at = max(better.since + self._confirm(), self.entered + self._dwell(), self.now)
             if at < better.ends:
@@ -182,15 +186,16 @@ class Steady:
 
     def pending(self) -> Pending | None:
         """What is being confirmed at this instant, if anything is."""
-        at, to = self.next_change()
-        clock = self._worsening() or self._improving()
-        if self.forced is not None or clock is None or clock.since > self.now:
+        if self.forced is not None:
             return None
-        worse = clock == self._worsening()
-        needed = self.settings.confirm_worse if worse else self._confirm()
-        to = to or (self._worse_at(clock.since + needed) if worse else _better(self.mode))
+        at, _ = self.next_change()
         left = max(0.0, at - self.now)
-        return Pending(to, self.now - clock.since, needed, left)
+        worse, better = self._worsening(), self._improving()
+        if worse < NEVER:
+            return Pending(self._worse_at(worse), self._lacked, self.settings.confirm_worse, left)
+        if better is None or better.since > self.now:
+            return None
+        return Pending(_better(self.mode), self.now - better.since, self._confirm(), left)
 
     def dwell_left(self) -> float:
         """Seconds for which the mode is kept before it may improve; 0 in NORMAL."""
@@ -219,13 +224,16 @@ class Steady:
             return NEVER
         return self.now + self.settings.tau * math.log((start - end) / -end)
 
-    def _worsening(self) -> _Clock | None:
-        """When the smoothed score is below the lower edge, as far as is known now."""
-        edge = self._lower[self.mode]
-        crossing = self._crossing(edge)
-        if self.smoothed < edge:
-            return _Clock(self.now if self._below is None else self._below, crossing)
-        return None if crossing == NEVER else _Clock(crossing, NEVER)
+    def _worsening(self) -> float:
+        """The instant at which enough will have been lacking; NEVER if it will not."""
+        pace = self._pace()
+        left = max(0.0, self.settings.confirm_worse - self._lacked)
+        return self.now + left / pace if pace > 0 else NEVER
+
+    def _pace(self) -> float:
+        """Seconds of confirmation that a second brings; negative above the edge."""
+        pace = (self._lower[self.mode] - self.target) / FULL
+        return min(1.0, max(LEAST, pace)) if pace > 0 else pace
 
     def _improving(self) -> _Clock | None:
         """When the smoothed score is at or above the return edge and may improve the mode."""
@@ -239,12 +247,12 @@ class Steady:
 
     def _worse_at(self, at: float) -> Mode:
         shown = self.shows(self._score_at(at))
-        return shown if shown.rank > self.mode.rank else Mode.DEGRADED
+        return shown if shown.rank > self.mode.rank else _worse(self.mode)
 
     def _glide(self, until: float) -> None:
         """Move to `until` with nothing changing on the way but the smoothed score."""
-        below, above = self._worsening(), self._improving()
-        self._below = below.since if below and below.since <= until < below.ends else None
+        above = self._improving()
+        self._lacked = max(0.0, self._lacked + self._pace() * (until - self.now))
         self._above = above.since if above and above.since <= until < above.ends else None
         self.smoothed = self._score_at(until)
         self.now = until
@@ -255,7 +263,7 @@ class Steady:
             self._damp(to)
         self.mode, self.entered = to, self.now
         self.patience = 1.0 + self.penalty()
-        self._below = self._above = None
+        self._lacked, self._above = 0.0, None
         return made
 
     def _damp(self, to: Mode) -> None:
@@ -269,3 +277,7 @@ class Steady:
 
 def _better(mode: Mode) -> Mode:
     return Mode.NORMAL if mode is Mode.DEGRADED else Mode.DEGRADED
+
+
+def _worse(mode: Mode) -> Mode:
+    return Mode.DEGRADED if mode is Mode.NORMAL else Mode.EMERGENCY

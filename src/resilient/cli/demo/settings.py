@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import asdict, dataclass
 
-from resilient import SystemOperationMode, breaker
+from resilient.core.defaults import SECTIONS
 
 __all__ = ["FLAP_LIMIT", "Quick"]
 
@@ -13,12 +12,12 @@ FLAP_LIMIT = 1.0
 """Relapses that slow an improvement down: the script has two of them in a minute."""
 
 _WORDS = {
-    "tau": "smoothing of the score",
-    "confirm_worse": "confirmation before the mode worsens",
-    "confirm_degraded": "confirmation before EMERGENCY improves",
-    "confirm_normal": "confirmation before DEGRADED improves",
-    "dwell": "least time in a mode",
-    "reset_timeout": "wait of an open circuit",
+    "tau": ("mode", "smoothing of the score"),
+    "confirm_worse": ("mode", "confirmation before the mode worsens"),
+    "confirm_degraded": ("mode", "confirmation before EMERGENCY improves"),
+    "confirm_normal": ("mode", "confirmation before DEGRADED improves"),
+    "dwell": ("mode", "least time in a mode"),
+    "reset_timeout": ("breaker", "wait of an open circuit"),
 }
 
 
@@ -43,13 +42,9 @@ class Quick:
 
     def words(self) -> dict[str, str]:
         """Say what was set, and what the library's defaults are."""
-        usual = {
-            **inspect.signature(SystemOperationMode).parameters,
-            **inspect.signature(breaker).parameters,
-        }
         said = {
-            words: f"{getattr(self, name):g} s instead of {usual[name].default:g} s"
-            for name, words in _WORDS.items()
+            words: f"{getattr(self, name):g} s instead of {SECTIONS[section][name].default:g} s"
+            for name, (section, words) in _WORDS.items()
         }
-        limit = usual["flap_limit"].default
-        return {**said, "damping of relapses": f"at most {FLAP_LIMIT:g} instead of {limit:g}"}
+        usual = SECTIONS["mode"]["flap_limit"].default
+        return {**said, "damping of relapses": f"at most {FLAP_LIMIT:g} instead of {usual:g}"}
