@@ -79,9 +79,9 @@ class SystemOperationMode(
     * `thresholds`: least scores of the six states but the last, strictly falling;
     * `return_normal`, `return_degraded`: score at which NORMAL and DEGRADED may be entered again;
     * `tau`: time constant of the smoothing;
-    * `confirm_worse`: how long the score must lack 22 points to an edge, or longer if it lacks less,
-      before the mode worsens; `confirm_degraded`, `confirm_normal`: how long it must stay beyond
-      one before the mode improves to DEGRADED or to NORMAL;
+    * `confirm_worse`: how long the score must lack 22 points to an edge, or longer if it lacks
+      less, before the mode worsens; `confirm_degraded`, `confirm_normal`: how long it must stay
+      beyond one before the mode improves to DEGRADED or to NORMAL;
     * `dwell`: how long a mode is kept before it improves;
     * `flap_window`, `flap_half_life`, `flap_limit`: a relapse so soon after an improvement adds 1
       (up to the limit, halved every half-life) to what multiplies the time to improve;

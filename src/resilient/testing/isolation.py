@@ -75,7 +75,8 @@ def isolated() -> Iterator[Resilience]:
 
     Time follows a `ManualClock`, the default mode is a fresh one, breakers begin closed and empty
     (one that was set by hand stays as it was set), and all of that, every fault, the settings of
-    `configure` and the emergency switch are put back at the end. One at a time: it is about the whole process.
+    `configure` and the emergency switch are put back at the end. One at a time: it is about the
+    whole process.
 
     Example::
 
