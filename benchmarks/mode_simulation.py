@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from resilient import Mode
+from resilient.system.decision.steady import Steady
 from resilient.system.settings import DEFAULTS, Settings
-from resilient.system.steady import Steady
 
 __all__ = [
     "HOUR",

@@ -12,7 +12,7 @@ import pytest
 
 import resilient
 from resilient import ConfigError, configure
-from resilient.config_environment import names_of
+from resilient.config.environment import names_of
 from resilient.core.configured import configured
 from resilient.core.defaults import SECTIONS, SETTINGS, VARIABLES
 from resilient.core.setting import masked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resilient.cli.config import text
-from resilient.config_environment import names_of
+from resilient.config.environment import names_of
 from resilient.core.defaults import SETTINGS
 from tests.source import PROJECT
 

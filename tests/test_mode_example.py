@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 from resilient import CircuitBreaker, Mode, SystemOperationMode, breaker
+from resilient.system.decision.steady import Steady
 from resilient.system.settings import DEFAULTS
-from resilient.system.steady import Steady
 from resilient.testing import ManualClock
 from tests.source import PROJECT
 

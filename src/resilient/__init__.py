@@ -66,7 +66,7 @@ from resilient.policies.timeout import Timeout, timeout
 from resilient.policies.window import calls
 
 if TYPE_CHECKING:
-    from resilient.config import Configuration, SettingValue, configure
+    from resilient.config.configuration import Configuration, SettingValue, configure
     from resilient.core.ports import Reaction
     from resilient.integrations import probes
     from resilient.mode import Mode, ModeChange, SystemOperationMode, SystemState, default_mode
@@ -84,42 +84,42 @@ if TYPE_CHECKING:
     from resilient.policies.slow_start_gate import SlowStart
     from resilient.policies.throttle import Throttle, throttle
     from resilient.recommended import protect
-    from resilient.system.anomaly import RateSignal
-    from resilient.system.cascade_emergency import cascade_emergency
-    from resilient.system.checkup import CheckStatus, ComponentCheck, HealthCheck
-    from resilient.system.composite import CompositeSignal
-    from resilient.system.disaster_recovery import disaster_recovery
-    from resilient.system.feature_events import FeatureSwitched, FreezeChanged
-    from resilient.system.feature_gate import Feature
-    from resilient.system.features import feature
-    from resilient.system.impact import Impact, Performance
-    from resilient.system.incident import Incident
+    from resilient.system.checklist.requirement import RequirementStatus
+    from resilient.system.degradation.events import FeatureSwitched, FreezeChanged
+    from resilient.system.degradation.features import feature
+    from resilient.system.degradation.gate import Feature
+    from resilient.system.degradation.reactions import Reactions
+    from resilient.system.degradation.response import Quality, ResponseContext
+    from resilient.system.degradation.standing import FeatureState, FeatureStatus, Frozen
+    from resilient.system.impact.checkup import CheckStatus, ComponentCheck, HealthCheck
+    from resilient.system.impact.figures import Impact, Performance
+    from resilient.system.impact.incident import Incident
     from resilient.system.noticing import CascadeDetected
-    from resilient.system.partial_failure import partial_failure
-    from resilient.system.probe import (
+    from resilient.system.probes.probe import (
         Probe,
         ProbeChanged,
         ProbeReading,
         ProbeResult,
         ProbeStatus,
     )
-    from resilient.system.reactions import Reactions
-    from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage, RecoveryStatus
-    from resilient.system.requirement import RequirementStatus
-    from resilient.system.response import Quality, ResponseContext
-    from resilient.system.run import RunbookRun
-    from resilient.system.run_context import RunContext
-    from resilient.system.run_events import RunbookFinished, RunbookStarted, RunbookStep
-    from resilient.system.run_record import RunOutcome, StepRecord, StepState
-    from resilient.system.run_trigger import failure_of
-    from resilient.system.runbook import Runbook, runbook
-    from resilient.system.saturation import SaturationSignal
-    from resilient.system.signal_level import SignalLevel
-    from resilient.system.signals import SignalChanged, SignalReading
-    from resilient.system.standing import FeatureState, FeatureStatus, Frozen
-    from resilient.system.step import Step, step
-    from resilient.system.threshold import ThresholdSignal
-    from resilient.system.weighing import SignalPart
+    from resilient.system.recoveries.stage import RecoveryChanged, RecoveryStage, RecoveryStatus
+    from resilient.system.runbooks.cascade_emergency import cascade_emergency
+    from resilient.system.runbooks.context import RunContext
+    from resilient.system.runbooks.disaster_recovery import disaster_recovery
+    from resilient.system.runbooks.events import RunbookFinished, RunbookStarted, RunbookStep
+    from resilient.system.runbooks.partial_failure import partial_failure
+    from resilient.system.runbooks.record import RunOutcome, StepRecord, StepState
+    from resilient.system.runbooks.run import RunbookRun
+    from resilient.system.runbooks.runbook import Runbook, runbook
+    from resilient.system.runbooks.step import Step, step
+    from resilient.system.runbooks.trigger import failure_of
+    from resilient.system.signals.anomaly import RateSignal
+    from resilient.system.signals.composite import CompositeSignal
+    from resilient.system.signals.level import SignalLevel
+    from resilient.system.signals.reading import SignalChanged, SignalReading
+    from resilient.system.signals.saturation import SaturationSignal
+    from resilient.system.signals.threshold import ThresholdSignal
+    from resilient.system.signals.weighing import SignalPart
     from resilient.telemetry import alerts
     from resilient.telemetry.logs import enable_logs
 
@@ -278,85 +278,85 @@ _LAZY = {
     "AdaptiveLimit": "resilient.policies.adaptive_limit",
     "Bulkhead": "resilient.policies.bulkhead",
     "CascadeDetected": "resilient.system.noticing",
-    "CheckStatus": "resilient.system.checkup",
-    "ComponentCheck": "resilient.system.checkup",
-    "CompositeSignal": "resilient.system.composite",
-    "Configuration": "resilient.config",
+    "CheckStatus": "resilient.system.impact.checkup",
+    "ComponentCheck": "resilient.system.impact.checkup",
+    "CompositeSignal": "resilient.system.signals.composite",
+    "Configuration": "resilient.config.configuration",
     "Failover": "resilient.policies.failover",
     "FailoverTarget": "resilient.policies.failover",
-    "Feature": "resilient.system.feature_gate",
-    "FeatureState": "resilient.system.standing",
-    "FeatureStatus": "resilient.system.standing",
-    "FeatureSwitched": "resilient.system.feature_events",
-    "FreezeChanged": "resilient.system.feature_events",
-    "Frozen": "resilient.system.standing",
-    "HealthCheck": "resilient.system.checkup",
+    "Feature": "resilient.system.degradation.gate",
+    "FeatureState": "resilient.system.degradation.standing",
+    "FeatureStatus": "resilient.system.degradation.standing",
+    "FeatureSwitched": "resilient.system.degradation.events",
+    "FreezeChanged": "resilient.system.degradation.events",
+    "Frozen": "resilient.system.degradation.standing",
+    "HealthCheck": "resilient.system.impact.checkup",
     "Hedge": "resilient.policies.hedge",
     "HedgeMetrics": "resilient.policies.hedge",
-    "Impact": "resilient.system.impact",
-    "Incident": "resilient.system.incident",
+    "Impact": "resilient.system.impact.figures",
+    "Incident": "resilient.system.impact.incident",
     "Mode": "resilient.mode",
     "ModeChange": "resilient.mode",
     "ModeGate": "resilient.policies.mode_gate",
-    "Performance": "resilient.system.impact",
-    "Probe": "resilient.system.probe",
-    "ProbeChanged": "resilient.system.probe",
-    "ProbeReading": "resilient.system.probe",
-    "ProbeResult": "resilient.system.probe",
-    "ProbeStatus": "resilient.system.probe",
-    "Quality": "resilient.system.response",
+    "Performance": "resilient.system.impact.figures",
+    "Probe": "resilient.system.probes.probe",
+    "ProbeChanged": "resilient.system.probes.probe",
+    "ProbeReading": "resilient.system.probes.probe",
+    "ProbeResult": "resilient.system.probes.probe",
+    "ProbeStatus": "resilient.system.probes.probe",
+    "Quality": "resilient.system.degradation.response",
     "RateLimit": "resilient.policies.rate_limiter",
-    "RateSignal": "resilient.system.anomaly",
+    "RateSignal": "resilient.system.signals.anomaly",
     "Reaction": "resilient.core.ports",
-    "Reactions": "resilient.system.reactions",
-    "RecoveryChanged": "resilient.system.recovery_stage",
-    "RecoveryStage": "resilient.system.recovery_stage",
-    "RecoveryStatus": "resilient.system.recovery_stage",
-    "RequirementStatus": "resilient.system.requirement",
-    "ResponseContext": "resilient.system.response",
-    "RunContext": "resilient.system.run_context",
-    "RunOutcome": "resilient.system.run_record",
-    "Runbook": "resilient.system.runbook",
-    "RunbookFinished": "resilient.system.run_events",
-    "RunbookRun": "resilient.system.run",
-    "RunbookStarted": "resilient.system.run_events",
-    "RunbookStep": "resilient.system.run_events",
-    "SaturationSignal": "resilient.system.saturation",
-    "SettingValue": "resilient.config",
-    "SignalChanged": "resilient.system.signals",
-    "SignalLevel": "resilient.system.signal_level",
-    "SignalPart": "resilient.system.weighing",
-    "SignalReading": "resilient.system.signals",
+    "Reactions": "resilient.system.degradation.reactions",
+    "RecoveryChanged": "resilient.system.recoveries.stage",
+    "RecoveryStage": "resilient.system.recoveries.stage",
+    "RecoveryStatus": "resilient.system.recoveries.stage",
+    "RequirementStatus": "resilient.system.checklist.requirement",
+    "ResponseContext": "resilient.system.degradation.response",
+    "RunContext": "resilient.system.runbooks.context",
+    "RunOutcome": "resilient.system.runbooks.record",
+    "Runbook": "resilient.system.runbooks.runbook",
+    "RunbookFinished": "resilient.system.runbooks.events",
+    "RunbookRun": "resilient.system.runbooks.run",
+    "RunbookStarted": "resilient.system.runbooks.events",
+    "RunbookStep": "resilient.system.runbooks.events",
+    "SaturationSignal": "resilient.system.signals.saturation",
+    "SettingValue": "resilient.config.configuration",
+    "SignalChanged": "resilient.system.signals.reading",
+    "SignalLevel": "resilient.system.signals.level",
+    "SignalPart": "resilient.system.signals.weighing",
+    "SignalReading": "resilient.system.signals.reading",
     "SlowStart": "resilient.policies.slow_start_gate",
-    "Step": "resilient.system.step",
-    "StepRecord": "resilient.system.run_record",
-    "StepState": "resilient.system.run_record",
+    "Step": "resilient.system.runbooks.step",
+    "StepRecord": "resilient.system.runbooks.record",
+    "StepState": "resilient.system.runbooks.record",
     "SystemOperationMode": "resilient.mode",
     "SystemState": "resilient.mode",
-    "ThresholdSignal": "resilient.system.threshold",
+    "ThresholdSignal": "resilient.system.signals.threshold",
     "Throttle": "resilient.policies.throttle",
     "adaptive_limit": "resilient.policies.adaptive",
     "aimd": "resilient.policies.limit_algorithms",
     "alerts": "resilient.telemetry",
     "bulkhead": "resilient.policies.bulkhead",
-    "cascade_emergency": "resilient.system.cascade_emergency",
-    "configure": "resilient.config",
+    "cascade_emergency": "resilient.system.runbooks.cascade_emergency",
+    "configure": "resilient.config.configuration",
     "criticality": "resilient.policies.criticality",
     "default_mode": "resilient.mode",
-    "disaster_recovery": "resilient.system.disaster_recovery",
+    "disaster_recovery": "resilient.system.runbooks.disaster_recovery",
     "enable_logs": "resilient.telemetry.logs",
     "failover": "resilient.policies.failover",
-    "failure_of": "resilient.system.run_trigger",
-    "feature": "resilient.system.features",
+    "failure_of": "resilient.system.runbooks.trigger",
+    "feature": "resilient.system.degradation.features",
     "hedge": "resilient.policies.hedge",
     "mode_gate": "resilient.policies.mode_gate",
-    "partial_failure": "resilient.system.partial_failure",
+    "partial_failure": "resilient.system.runbooks.partial_failure",
     "probes": "resilient.integrations",
     "protect": "resilient.recommended",
     "rate_limit": "resilient.policies.rate_limit",
-    "runbook": "resilient.system.runbook",
+    "runbook": "resilient.system.runbooks.runbook",
     "slow_start": "resilient.policies.slow_start",
-    "step": "resilient.system.step",
+    "step": "resilient.system.runbooks.step",
     "throttle": "resilient.policies.throttle",
 }
 

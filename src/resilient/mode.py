@@ -20,22 +20,22 @@ from typing import TypeVar
 from resilient.clock import Clock, Duration
 from resilient.core.configured import UNSET, Recipe, UnsetType, configured
 from resilient.core.hub import hub
-from resilient.system.checkup import Checkup
-from resilient.system.context import Responding
+from resilient.system.checklist.requiring import Requiring
+from resilient.system.decision.engine import Override, Trip
+from resilient.system.decision.evidence import clamp
+from resilient.system.decision.explain import Explanation, explain
+from resilient.system.decision.reasons import reasons_of
 from resilient.system.declaring import Declaring
-from resilient.system.engine import Override, Trip
-from resilient.system.evidence import clamp
-from resilient.system.expecting import Expecting
-from resilient.system.explain import Explanation, explain
+from resilient.system.degradation.context import Responding
+from resilient.system.degradation.reactions import REACTIONS, Reactions
 from resilient.system.history import Statistics
+from resilient.system.impact.checkup import Checkup
+from resilient.system.impact.expecting import Expecting
 from resilient.system.metric import Metric
-from resilient.system.probing import Probing
-from resilient.system.reactions import REACTIONS, Reactions
-from resilient.system.reasons import reasons_of
-from resilient.system.recovering import Recovering
-from resilient.system.requiring import Requiring
-from resilient.system.running_books import RunningBooks
-from resilient.system.signalling import Signalling
+from resilient.system.probes.probing import Probing
+from resilient.system.recoveries.recovering import Recovering
+from resilient.system.runbooks.running_books import RunningBooks
+from resilient.system.signals.signalling import Signalling
 from resilient.system.states import Mode, ModeChange, SystemState
 from resilient.system.ticking import Ticking
 from resilient.system.tuning import Tuning, tuned

@@ -127,4 +127,4 @@ def test_reading_settings_is_not_in_the_way_of_importing(tmp_path: Path) -> None
     script = "import resilient, sys; resilient.breaker('db'); print(*sorted(sys.modules))"
     loaded = run("-c", script, cwd=tmp_path).stdout.split()
     assert "resilient.core.defaults" in loaded
-    assert not {"tomllib", "resilient.config", "resilient.config_files"} & set(loaded)
+    assert not {"tomllib", "resilient.config.configuration", "resilient.config.files"} & set(loaded)

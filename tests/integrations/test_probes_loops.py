@@ -11,7 +11,7 @@ import pytest
 from resilient import probes
 from resilient.errors import ConfigError
 from resilient.mode import Mode, SystemOperationMode
-from resilient.system.probe import ProbeStatus
+from resilient.system.probes.probe import ProbeStatus
 from resilient.testing import ManualClock
 
 HEALTHY, DEGRADED, _, FAILED = ProbeStatus

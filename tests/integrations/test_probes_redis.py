@@ -18,7 +18,7 @@ from resilient import probes
 from resilient.core.hub import subscribe
 from resilient.errors import ConfigError
 from resilient.mode import Mode, SystemOperationMode
-from resilient.system.probe import ProbeChanged, ProbeStatus
+from resilient.system.probes.probe import ProbeChanged, ProbeStatus
 from resilient.testing import ManualClock, TcpProxy
 from tests.servers import ValkeyServer
 

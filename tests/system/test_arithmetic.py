@@ -22,10 +22,10 @@ from resilient import breaker
 from resilient.core.ports import CircuitHealth, Criticality
 from resilient.events import CircuitState
 from resilient.mode import Mode, SystemOperationMode
-from resilient.system.component import Component, Evidence, Standing
-from resilient.system.engine import Engine
-from resilient.system.evidence import MARKS, Latency, of_circuit
-from resilient.system.score import assess, gate_of
+from resilient.system.decision.component import Component, Evidence, Standing
+from resilient.system.decision.engine import Engine
+from resilient.system.decision.evidence import MARKS, Latency, of_circuit
+from resilient.system.decision.score import assess, gate_of
 from resilient.system.settings import Settings
 from resilient.testing import ManualClock
 

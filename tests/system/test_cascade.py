@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from resilient.core.ports import Criticality
-from resilient.system.cascade import Onsets, name_cascade
-from resilient.system.component import Standing
-from resilient.system.score import Contribution
+from resilient.system.decision.cascade import Onsets, name_cascade
+from resilient.system.decision.component import Standing
+from resilient.system.decision.score import Contribution
 
 
 def chain(since: dict[str, float], **depends_on: tuple[str, ...]) -> tuple[str, ...]:

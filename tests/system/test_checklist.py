@@ -22,11 +22,11 @@ from resilient.errors import ConfigError
 from resilient.events import CallFailed
 from resilient.mode import Mode, SystemOperationMode
 from resilient.policies.breaker import breaker
-from resilient.system.requirement import Requirement, RequirementStatus
-from resilient.system.runbook import runbook
+from resilient.system.checklist.requirement import Requirement, RequirementStatus
+from resilient.system.decision.steady import Steady
+from resilient.system.runbooks.runbook import runbook
+from resilient.system.runbooks.step import step
 from resilient.system.settings import Settings
-from resilient.system.steady import Steady
-from resilient.system.step import step
 from resilient.testing import ManualClock
 
 NORMAL, DEGRADED, EMERGENCY = Mode

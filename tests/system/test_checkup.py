@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from resilient import Mode, SystemOperationMode, breaker, outcome
-from resilient.system.checkup import CheckStatus, status_of
+from resilient.system.impact.checkup import CheckStatus, status_of
 from resilient.testing import ManualClock
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilient.core.ports import Criticality
-from resilient.system.component import Component, Evidence
-from resilient.system.engine import Engine, Override, Trip
-from resilient.system.explain import explain
+from resilient.system.decision.component import Component, Evidence
+from resilient.system.decision.engine import Engine, Override, Trip
+from resilient.system.decision.explain import explain
 from resilient.system.settings import Settings
 from resilient.system.states import Mode
 

@@ -8,8 +8,8 @@ import pytest
 
 from resilient.core.ports import CircuitHealth
 from resilient.events import CircuitState
-from resilient.system.component import Evidence
-from resilient.system.evidence import Latency, availability, latency, of_circuit
+from resilient.system.decision.component import Evidence
+from resilient.system.decision.evidence import Latency, availability, latency, of_circuit
 from resilient.system.settings import Settings
 
 UNTIL = 90.0

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from resilient import ConfigError, Mode, SystemOperationMode, outcome
-from resilient.system.impact import Performance, expected_in, impact, measured
-from resilient.system.traffic import Served, Traffic
+from resilient.system.impact.figures import Performance, expected_in, impact, measured
+from resilient.system.impact.traffic import Served, Traffic
 from resilient.testing import ManualClock
 
 # The figures of the source document on graceful degradation: 50 ms, 1000 per second, 0.1 %, 99.9 %

@@ -21,7 +21,7 @@ from resilient.errors import CallTimeoutError, ConfigError
 from resilient.events import Severity
 from resilient.mode import Mode, SystemOperationMode
 from resilient.system.errand import Errand, Report
-from resilient.system.probe import (
+from resilient.system.probes.probe import (
     Probe,
     ProbeChanged,
     ProbeResult,

@@ -20,7 +20,7 @@ from resilient.core.hub import hub
 from resilient.errors import ConfigError
 from resilient.events import Severity
 from resilient.mode import SystemOperationMode
-from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage, RecoveryStatus
+from resilient.system.recoveries.stage import RecoveryChanged, RecoveryStage, RecoveryStatus
 from resilient.testing import ManualClock
 from resilient.testing.loop import run
 

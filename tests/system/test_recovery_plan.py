@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resilient.system.recovery_plan import RecoveryPlan
-from resilient.system.recovery_rules import LONGEST, RecoveryRules, Sight
-from resilient.system.recovery_stage import RecoveryStage
+from resilient.system.recoveries.plan import RecoveryPlan
+from resilient.system.recoveries.rules import LONGEST, RecoveryRules, Sight
+from resilient.system.recoveries.stage import RecoveryStage
 
 IDLE, WAITING, ATTEMPTING, VERIFYING, SUCCEEDED, GAVE_UP = RecoveryStage
 ILL, WELL = 0.0, 1.0

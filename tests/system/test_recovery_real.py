@@ -16,8 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from resilient.mode import Mode, SystemOperationMode
-from resilient.system.probe import ProbeStatus
-from resilient.system.recovery_stage import RecoveryStage
+from resilient.system.probes.probe import ProbeStatus
+from resilient.system.recoveries.stage import RecoveryStage
 from resilient.testing import ManualClock
 from tests.servers import ValkeyServer
 

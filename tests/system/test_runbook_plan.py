@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilient import ConfigError, RunOutcome, Step, StepState, runbook, step
-from resilient.system.run_plan import Plan, Stage
-from resilient.system.runbook import in_order
+from resilient.system.runbooks.plan import Plan, Stage
+from resilient.system.runbooks.runbook import in_order
 
 BAD = "it broke"
 

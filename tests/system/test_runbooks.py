@@ -28,7 +28,7 @@ from resilient import (
     step,
 )
 from resilient.core.hub import hub
-from resilient.system.running_books import KEPT
+from resilient.system.runbooks.running_books import KEPT
 from resilient.testing import ManualClock
 
 RUNBOOK = "RUNBOOK: "

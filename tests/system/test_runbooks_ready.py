@@ -30,7 +30,7 @@ from resilient import (
     partial_failure,
     step,
 )
-from resilient.system.dump import write_whole
+from resilient.system.runbooks.dump import write_whole
 from resilient.testing import ManualClock
 
 CHAIN = (("redis", ()), ("sessions", ("redis",)), ("web", ("sessions",)))
@@ -471,7 +471,7 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
     """Of a process that is killed while it writes a large snapshot, no half one is left."""
     code = """
         import pathlib, sys
-        from resilient.system.dump import write_whole
+        from resilient.system.runbooks.dump import write_whole
         data = b"1" * 32_000_000
         print("ready", flush=True)
         write_whole(pathlib.Path(sys.argv[1]) / "snapshot.json", data)

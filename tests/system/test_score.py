@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilient.core.ports import Criticality
-from resilient.system.component import Component, Evidence, Standing
-from resilient.system.score import assess, gate_of, losses
+from resilient.system.decision.component import Component, Evidence, Standing
+from resilient.system.decision.score import assess, gate_of, losses
 
 weights = st.floats(min_value=1e-6, max_value=1e9)
 healths = st.floats(min_value=0, max_value=1)

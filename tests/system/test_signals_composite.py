@@ -17,7 +17,7 @@ from resilient import (
     SystemOperationMode,
     subscribe,
 )
-from resilient.system.weighing import weigh
+from resilient.system.signals.weighing import weigh
 from resilient.testing import ManualClock
 
 # The weights and scales of 000_d50087dca9911c40.txt. A backlog that falls by one in each block

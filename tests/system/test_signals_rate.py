@@ -19,9 +19,9 @@ from resilient import (
     SystemOperationMode,
     subscribe,
 )
-from resilient.system.baseline import Average, Baseline, BaselineRules
-from resilient.system.deviation import health_of, surprise
-from resilient.system.tally import GRAIN, Tally
+from resilient.system.signals.baseline import Average, Baseline, BaselineRules
+from resilient.system.signals.deviation import health_of, surprise
+from resilient.system.signals.tally import GRAIN, Tally
 from resilient.testing import ManualClock
 
 CLEAR, MEDIUM, HIGH, CRITICAL = (

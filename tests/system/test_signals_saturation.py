@@ -24,10 +24,10 @@ from resilient import (
     SystemOperationMode,
     subscribe,
 )
-from resilient.system.outlook import Outlook, Usage, usage
-from resilient.system.signal_level import Damper
-from resilient.system.stepping import StepRules, Steps
-from resilient.system.trend import POINTS, Trend, theil_sen
+from resilient.system.signals.level import Damper
+from resilient.system.signals.outlook import Outlook, Usage, usage
+from resilient.system.signals.stepping import StepRules, Steps
+from resilient.system.signals.trend import POINTS, Trend, theil_sen
 from resilient.testing import ManualClock
 from resilient.testing.loop import run
 

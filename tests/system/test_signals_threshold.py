@@ -25,10 +25,10 @@ from resilient import (
     SystemOperationMode,
     subscribe,
 )
-from resilient.system.condition import Condition, Form, spell
-from resilient.system.signal_level import level_of
-from resilient.system.threshold_words import parse
-from resilient.system.watches import Figure
+from resilient.system.signals.condition import Condition, Form, spell
+from resilient.system.signals.level import level_of
+from resilient.system.signals.watches import Figure
+from resilient.system.signals.words import parse
 from resilient.testing import ManualClock
 
 COUNT, FIGURE, SILENCE = Form.COUNT, Form.FIGURE, Form.SILENCE

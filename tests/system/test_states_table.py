@@ -14,8 +14,8 @@ import pytest
 
 from resilient.core.ports import Criticality
 from resilient.mode import Mode, SystemOperationMode, SystemState
-from resilient.system.component import Component, Evidence
-from resilient.system.engine import Engine, Override, Trip
+from resilient.system.decision.component import Component, Evidence
+from resilient.system.decision.engine import Engine, Override, Trip
 from resilient.system.settings import Settings
 from resilient.testing import ManualClock
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from resilient.mode import SystemOperationMode
+from resilient.system.decision.steady import Steady, Transition
 from resilient.system.settings import DEFAULTS
 from resilient.system.states import Mode
-from resilient.system.steady import Steady, Transition
 
 HOUR = 3600
 SEEDS = 8

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resilient.system.decision.steady import Steady, Transition
 from resilient.system.settings import Settings
 from resilient.system.states import Mode
-from resilient.system.steady import Steady, Transition
 
 PLAIN = Settings(
     tau=3.0,

@@ -23,7 +23,7 @@ from resilient import (
     breaker,
 )
 from resilient.core.hub import hub
-from resilient.telemetry.alert_held import SUMMARY
+from resilient.telemetry.alerting.held import SUMMARY
 from resilient.testing import Resilience
 
 WAIT = 30.0

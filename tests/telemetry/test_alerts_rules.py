@@ -28,15 +28,15 @@ from resilient import (
     alerts,
 )
 from resilient.events import ComponentFailed, ComponentRecovered
-from resilient.system.feature_events import FeatureSwitched
-from resilient.system.probe import ProbeChanged, ProbeStatus
-from resilient.system.recovery_stage import RecoveryChanged, RecoveryStage
-from resilient.system.signal_level import SignalLevel
-from resilient.system.signals import SignalChanged
-from resilient.telemetry.alert import LONGEST, alert_of
-from resilient.telemetry.alert_held import SUMMARY
-from resilient.telemetry.alert_kinds import DEFAULT, kinds_of, subject_of, wanted
-from resilient.telemetry.alert_rules import KEPT, AlertRules
+from resilient.system.degradation.events import FeatureSwitched
+from resilient.system.probes.probe import ProbeChanged, ProbeStatus
+from resilient.system.recoveries.stage import RecoveryChanged, RecoveryStage
+from resilient.system.signals.level import SignalLevel
+from resilient.system.signals.reading import SignalChanged
+from resilient.telemetry.alerting.alert import LONGEST, alert_of
+from resilient.telemetry.alerting.held import SUMMARY
+from resilient.telemetry.alerting.kinds import DEFAULT, kinds_of, subject_of, wanted
+from resilient.telemetry.alerting.rules import KEPT, AlertRules
 from resilient.telemetry.severities import words
 
 CLOSED, OPEN, HALF = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN

@@ -25,7 +25,7 @@ from resilient import (
     alerts,
     breaker,
 )
-from resilient.telemetry.webhook_channel import MAX_DELAY, SIGNATURE
+from resilient.telemetry.alerting.webhook_channel import MAX_DELAY, SIGNATURE
 from resilient.testing import ManualClock
 
 WAIT = 30.0

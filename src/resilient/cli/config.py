@@ -6,8 +6,8 @@ import json
 import sys
 from collections.abc import Iterable
 
-from resilient.config import Configuration, configure
-from resilient.config_reading import SettingValue
+from resilient.config.configuration import Configuration, configure
+from resilient.config.reading import SettingValue
 from resilient.errors import ConfigError
 
 __all__ = ["run", "table", "text"]

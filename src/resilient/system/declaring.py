@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from resilient.clock import Duration, seconds
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
-from resilient.system.component import Evidence
+from resilient.system.decision.component import Evidence
+from resilient.system.decision.evidence import MARKS, Latency
 from resilient.system.employing import Employing, level, weighing
-from resilient.system.evidence import MARKS, Latency
 from resilient.system.ledger import Declared
 from resilient.system.metric import Metric, Score
 

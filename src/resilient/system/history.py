@@ -12,7 +12,7 @@ from resilient.system.states import Mode, ModeChange
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resilient.system.steady import Transition
+    from resilient.system.decision.steady import Transition
 
 __all__ = ["History", "Statistics"]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 from resilient.core.ports import CircuitHealth, Criticality, HealthSource
-from resilient.system.component import Component, Evidence
-from resilient.system.evidence import Latency, of_circuit
-from resilient.system.fallbacks import Fallbacks
+from resilient.system.decision.component import Component, Evidence
+from resilient.system.decision.evidence import Latency, of_circuit
+from resilient.system.decision.fallbacks import Fallbacks
 from resilient.system.settings import Settings
 from resilient.system.view import Job, Witness
 

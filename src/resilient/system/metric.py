@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from resilient.core.hub import hub
-from resilient.system.component import Evidence
-from resilient.system.evidence import clamp
+from resilient.system.decision.component import Evidence
+from resilient.system.decision.evidence import clamp
 from resilient.system.view import View, Witness
 
 __all__ = ["Metric", "Score"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from resilient.events import ComponentFailed, ComponentRecovered, Event, Severity
-from resilient.system.cascade import Cascade
-from resilient.system.engine import Engine
-from resilient.system.score import Contribution
+from resilient.system.decision.cascade import Cascade
+from resilient.system.decision.engine import Engine
+from resilient.system.decision.score import Contribution
 
 __all__ = ["CascadeDetected", "Noticing"]
 

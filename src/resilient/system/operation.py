@@ -14,17 +14,17 @@ from resilient.core.dispatch import Listener
 from resilient.core.hub import hub
 from resilient.core.ports import HealthSource
 from resilient.events import CircuitChanged, CircuitState, FallbackUsed
-from resilient.system.component import Component
-from resilient.system.engine import Engine
+from resilient.system.decision.component import Component
+from resilient.system.decision.engine import Engine
 from resilient.system.history import History
-from resilient.system.incident import Incidents
+from resilient.system.impact.incident import Incidents
+from resilient.system.impact.traffic import Totals, Traffic
 from resilient.system.ledger import Ledger
 from resilient.system.metric import Metric
 from resilient.system.noticing import Noticing
 from resilient.system.settings import Settings
 from resilient.system.states import Mode, ModeChange
 from resilient.system.timeline import Timeline
-from resilient.system.traffic import Totals, Traffic
 from resilient.system.view import View, Witness
 
 __all__ = ["Operation"]

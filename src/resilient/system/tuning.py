@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from resilient.clock import seconds
-from resilient.system.component import Component
-from resilient.system.engine import Engine
+from resilient.system.decision.component import Component
+from resilient.system.decision.engine import Engine
 from resilient.system.operation import Operation
 from resilient.system.settings import Settings
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from resilient.system.cascade import Cascade
-from resilient.system.component import Evidence
-from resilient.system.score import FAILED, Contribution
+from resilient.system.decision.cascade import Cascade
+from resilient.system.decision.component import Evidence
+from resilient.system.decision.score import FAILED, Contribution
 from resilient.system.states import Mode
 
 __all__ = ["Job", "View", "Witness"]

@@ -6,8 +6,9 @@
 
     alerts.send(alerts.webhook("https://hooks.example/x"), on=(ModeChange, CircuitOpened))
 
-What is told and what is held back is decided in `resilient.telemetry.alert_rules`. Each channel has
-a queue and a turn of its own on the dispatcher, so one that hangs delays neither calls nor another.
+What is told and what is held back is decided in `resilient.telemetry.alerting.rules`. Each channel
+has a queue and a turn of its own on the dispatcher, so one that hangs delays neither calls nor
+another.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from resilient.events import Event, Severity
 from resilient.mode import SystemOperationMode, default_mode
 from resilient.policies.match import whole
 from resilient.system.timeline import Timeline
-from resilient.telemetry.alert import Alert, Channel
-from resilient.telemetry.alert_kinds import DEFAULT, Kind, kinds_of, wanted, when
-from resilient.telemetry.alert_log import log
-from resilient.telemetry.alert_rules import AlertRules
-from resilient.telemetry.alert_sender import Alerts
-from resilient.telemetry.command import command
+from resilient.telemetry.alerting.alert import Alert, Channel
+from resilient.telemetry.alerting.command import command
+from resilient.telemetry.alerting.kinds import DEFAULT, Kind, kinds_of, wanted, when
+from resilient.telemetry.alerting.log import log
+from resilient.telemetry.alerting.rules import AlertRules
+from resilient.telemetry.alerting.sender import Alerts
+from resilient.telemetry.alerting.webhook import webhook
 from resilient.telemetry.severities import severity_of
-from resilient.telemetry.webhook import webhook
 
 __all__ = ["Alert", "Alerts", "Channel", "Kind", "command", "log", "send", "webhook", "when"]
 

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from resilient.errors import ConfigError
-from resilient.system.probe import ProbeStatus
+from resilient.system.probes.probe import ProbeStatus
 
 __all__ = ["Levels", "WrongAnswerError", "path_of", "percent", "size", "text"]
 

@@ -11,7 +11,7 @@ from resilient.clock import Duration, seconds
 from resilient.core.dispatch import running_loop
 from resilient.errors import ConfigError
 from resilient.integrations.probes.answers import Levels
-from resilient.system.probe import ProbeResult
+from resilient.system.probes.probe import ProbeResult
 
 if TYPE_CHECKING:
     import asyncio

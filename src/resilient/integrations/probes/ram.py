@@ -9,7 +9,7 @@ from typing import NamedTuple
 from resilient.errors import ConfigError
 from resilient.integrations.probes.answers import Levels, percent, size
 from resilient.policies.match import positive
-from resilient.system.probe import ProbeResult
+from resilient.system.probes.probe import ProbeResult
 
 __all__ = ["memory"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from resilient.errors import ConfigError
 from resilient.integrations.probes.answers import path_of, percent, size
 from resilient.policies.match import positive
-from resilient.system.probe import ProbeResult, ProbeStatus
+from resilient.system.probes.probe import ProbeResult, ProbeStatus
 
 __all__ = ["disk"]
 

@@ -1,0 +1,1 @@
+"""The decision: evidence in, a mode out, all of it pure."""

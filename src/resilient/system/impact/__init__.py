@@ -1,0 +1,1 @@
+"""What the application serves, how well, and what a bad time costs."""

@@ -1,0 +1,1 @@
+"""Questions put to components, whether or not anybody calls them."""

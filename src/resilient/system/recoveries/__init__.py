@@ -1,0 +1,1 @@
+"""Actions that bring a component back, tried and checked."""

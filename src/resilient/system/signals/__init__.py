@@ -1,0 +1,1 @@
+"""Figures that are watched: rates, composites, how full something is, thresholds."""

@@ -1,0 +1,1 @@
+"""Alerts: which event is told, when, and to whom."""
