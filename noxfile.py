@@ -83,7 +83,8 @@ def tests(session: nox.Session) -> None:
     if checks:
         check_style(session)
         check_types(session)
-    session.run("python", "-m", "pytest", *session.posargs)
+    chosen = session.posargs or ["-n", "auto", "--dist", "loadfile"]  # all of them: on every core
+    session.run("python", "-m", "pytest", *chosen)
 
 
 @nox.session(python=NEWEST)

@@ -47,6 +47,7 @@ from tests.laws.harness import (
     naming,
     pause,
 )
+from tests.names import shown
 
 SUCCESS = ENDINGS[0]
 REJECTION = next(each for each in ENDINGS if each.name == "rejection")
@@ -496,7 +497,7 @@ DECORATORS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("what", [_generator, _async_generator, Token, 3, "words"], ids=repr)
+@pytest.mark.parametrize("what", [_generator, _async_generator, Token, 3, "words"], ids=shown)
 @pytest.mark.parametrize("policy", DECORATORS)
 def test_what_cannot_be_protected_is_refused(policy: str, what: Any) -> None:
     """Generators of both kinds, classes and things; alone, and called at once."""

@@ -12,6 +12,7 @@ import pytest
 import resilient
 from resilient import CircuitState, ConfigError, breaker, calls, deadline, fallback, point, retry
 from resilient.testing import ManualClock
+from tests.names import shown
 
 NO_NUMBERS: list[Any] = ["5", [], object()]
 NO_COUNTS: list[Any] = [0, -1, 1.5, True, math.inf, *NO_NUMBERS]
@@ -65,7 +66,7 @@ REFUSED: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("setting", "value"),
     [(setting, value) for setting, values in REFUSED.items() for value in values],
-    ids=lambda each: each if isinstance(each, str) else repr(each)[:30],
+    ids=lambda each: each if isinstance(each, str) else shown(each),
 )
 def test_a_bad_setting_of_a_breaker(setting: str, value: Any) -> None:
     """The error names the setting, the value, and what is allowed."""
@@ -119,7 +120,7 @@ GOOD: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("settings", GOOD, ids=repr)
+@pytest.mark.parametrize("settings", GOOD, ids=shown)
 def test_what_is_allowed(settings: dict[str, Any]) -> None:
     """The edges of the allowed are allowed."""
     gate = breaker("b", clock=ManualClock(), **settings)

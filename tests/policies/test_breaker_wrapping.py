@@ -24,6 +24,7 @@ from resilient import (
     timeout,
 )
 from resilient.testing import ManualClock
+from tests.names import shown
 
 POLICIES: dict[str, Callable[[], Any]] = {
     "breaker": lambda: breaker("b", clock=ManualClock()),
@@ -94,7 +95,7 @@ def test_generators_are_refused(policy: str, kind: str) -> None:
             made.call(GENERATORS[kind], 1)
 
 
-@pytest.mark.parametrize("thing", [5, None, "f", int, Yielding, object()], ids=repr)
+@pytest.mark.parametrize("thing", [5, None, "f", int, Yielding, object()], ids=shown)
 @each_of_all
 def test_what_is_no_function_is_refused(policy: str, thing: Any) -> None:
     """Classes and things that cannot be called."""
