@@ -214,6 +214,14 @@ def test_silence_is_no_answer(mode: SystemOperationMode, clock: ManualClock) -> 
 # What goes wrong
 
 
+class WordlessError(Exception):
+    """An error that cannot be shown."""
+
+    def __repr__(self) -> str:
+        """Refuse."""
+        raise RuntimeError
+
+
 @pytest.mark.parametrize(
     ("answer", "detail"),
     [
@@ -221,6 +229,7 @@ def test_silence_is_no_answer(mode: SystemOperationMode, clock: ManualClock) -> 
         (None, "answered None"),
         (0, "answered 0"),
         (OSError("refused"), "raised OSError('refused')"),
+        (WordlessError(), "raised <WordlessError without words>"),
     ],
 )
 def test_what_is_not_true_is_unmet(

@@ -327,6 +327,37 @@ def test_false_is_a_failure(mode: SystemOperationMode, clock: ManualClock, actio
     assert (mode.recoveries["redis"].error, asked) == ("it returned False", [])
 
 
+class WordlessError(Exception):
+    """An error that cannot be shown, and knows who tried."""
+
+    asked: list[bool]
+    mode: SystemOperationMode
+
+    def __repr__(self) -> str:
+        """Note whether the mode is at work here, and refuse."""
+        self.asked.append(self.mode._owner == threading.get_ident())
+        raise RuntimeError
+
+
+def test_an_error_without_words_is_a_failure(
+    mode: SystemOperationMode, clock: ManualClock, action: Action
+) -> None:
+    """And it is never asked for its words while the mode is held."""
+    error = WordlessError()
+    error.asked, error.mode = [], mode
+
+    def fail() -> None:
+        raise error
+
+    action.does = fail
+    mode.recovery("redis", action)
+    kill(mode)
+    pass_time(mode, clock, by=31)
+    found = mode.recoveries["redis"]
+    assert (found.stage, found.error) == (WAITING, "<WordlessError without words>")
+    assert error.asked == [False]
+
+
 def test_without_a_verifier_its_own_evidence_counts(
     mode: SystemOperationMode, clock: ManualClock, action: Action
 ) -> None:
@@ -541,6 +572,16 @@ def test_closing_cancels_what_runs_and_forgets_it(
     assert mode.flush()
     found = mode.recoveries["redis"]
     assert (found.stage, found.attempt, found.next_in) == (WAITING, 0, 30.0)
+
+
+def test_closing_ends_an_attempt_at_once(mode: SystemOperationMode, action: Action) -> None:
+    """Whoever closes the mode may order an attempt in the next line."""
+    mode.recovery("redis", action)
+    action.does = action.hang
+    assert mode.recover("redis")
+    assert action.entered.acquire(timeout=PATIENCE)
+    mode.close(0)
+    assert mode.recover("redis")
 
 
 def test_closing_cancels_an_async_attempt(clock: ManualClock) -> None:

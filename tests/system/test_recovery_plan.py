@@ -227,6 +227,18 @@ def test_what_it_depends_on_comes_first() -> None:
     assert plan.look(Sight(229.0, ILL))
 
 
+@pytest.mark.parametrize("backoff", [0.0, 0.001])
+def test_what_it_depends_on_comes_first_however_short_the_wait(backoff: float) -> None:
+    """Nothing is tried meanwhile, and time alone is no reason to look again."""
+    plan = plan_of(backoff=backoff)
+    for tick in range(5):
+        assert not plan.look(Sight(float(tick), ILL, first=("db",)))
+        assert plan.due() == math.inf
+    assert plan.attempt == 0
+    assert plan.look(Sight(5.0, ILL))
+    assert plan.first == ()
+
+
 def chosen(share: float) -> Callable[[float, float], float]:
     """A random number that is `share`, if it may be."""
     return lambda low, high: min(max(low, share), high)
@@ -240,6 +252,7 @@ def test_jitter_stays_within_its_share(attempt: int) -> None:
     for share in (0.75, 1.0, 1.25):
         assert rules.wait(attempt, chosen(share)) == pytest.approx(planned * share)
     assert RecoveryRules(factor=10.0).wait(400, lambda _, high: high) == LONGEST
+    assert RecoveryRules(backoff=0.0).wait(2000, lambda _, high: high) == 0.0
 
 
 steps = st.lists(

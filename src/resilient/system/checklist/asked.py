@@ -8,6 +8,7 @@ from typing import NamedTuple
 from resilient.errors import CallTimeoutError
 from resilient.system.checklist.requirement import Requirement
 from resilient.system.errand import Errand, Report
+from resilient.system.shown import shown
 from resilient.system.states import Mode
 from resilient.system.view import View
 
@@ -107,8 +108,8 @@ def _trouble(report: Report) -> str:
     if isinstance(error, CallTimeoutError):
         return f"no answer within {error.seconds:.3g} s"
     if error is not None:
-        return f"raised {error!r}"[:200]
+        return f"raised {shown(error)}"
     try:
-        return "" if report.value else f"answered {report.value!r}"[:200]
+        return "" if report.value else f"answered {shown(report.value)}"
     except Exception as odd:  # noqa: BLE001  (the truth of an answer is the application's, too)
-        return f"answered what is neither true nor false: {odd!r}"[:200]
+        return f"answered what is neither true nor false: {shown(odd)}"

@@ -109,7 +109,8 @@ class RecoveryPlan:
         """The next instant at which time alone changes something."""
         if self.stage is SUCCEEDED:
             return self._until
-        return math.inf if self.next_at is None else self.next_at
+        # Where others come first time changes nothing: `next_at` runs ahead of it.
+        return math.inf if self.next_at is None or self.first else self.next_at
 
     def _due(self, sight: Sight, *, well: bool) -> bool:
         """While it waits: end, put off, or begin."""
@@ -120,7 +121,7 @@ class RecoveryPlan:
         self.first = sight.first
         if sight.first:  # and afterwards it may well come back by itself
             self.next_at = now + self._pause()
-        if self.next_at is None or now < self.next_at:
+        if self.first or self.next_at is None or now < self.next_at:
             return False
         self._begin(now)
         return True
@@ -166,14 +167,13 @@ class RecoveryPlan:
     def _begin(self, now: float) -> None:
         self.attempt += 1
         self.began = now
-        self.first = ()
         self._move(ATTEMPTING, now, None)
 
     def _pause(self) -> float:
         return self.rules.wait(self.attempt, self._uniform)
 
     def _move(self, to: RecoveryStage, at: float, next_at: float | None) -> None:
-        old, self.stage, self.next_at = self.stage, to, next_at
+        old, self.stage, self.next_at, self.first = self.stage, to, next_at, ()
         left = None if next_at is None else next_at - at
         took = max(0.0, at - self._since)
         self.moves.append(Move(old, to, self.attempt, left, self.error, took))

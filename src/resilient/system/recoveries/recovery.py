@@ -13,12 +13,13 @@ from resilient.system.ledger import Ledger
 from resilient.system.recoveries.plan import RecoveryPlan
 from resilient.system.recoveries.rules import Move, RecoveryRules
 from resilient.system.recoveries.stage import RecoveryStage, RecoveryStatus
-from resilient.system.recoveries.verdict import Verifier, sight_of, trouble_of
+from resilient.system.recoveries.verdict import Verdict, Verifier, sight_of, verdict_of
 from resilient.system.view import Job, View
 
 __all__ = ["Recovery"]
 
 Hear = Callable[[Report], None]
+Take = Callable[[Verdict], None]
 
 
 class Recovery(Job):
@@ -46,7 +47,7 @@ class Recovery(Job):
         self._moved = moved
         self._ordered = False
         self._closed = False
-        self._news: deque[tuple[Hear, Report]] = deque()
+        self._news: deque[tuple[Take, Verdict]] = deque()
         self._timeout = timeout
         self._verifier = Verifier(name, ledger, timeout)
         self._action = action(self._noting(self._acted))
@@ -56,7 +57,7 @@ class Recovery(Job):
     @property
     def busy(self) -> bool:
         """Whether an attempt runs, or somebody was asked whether it helped."""
-        return self.plan.busy
+        return self.plan.busy and not self._closed
 
     def order(self) -> bool:
         """Have an attempt made at the next evaluation; False if one is under way."""
@@ -134,11 +135,14 @@ class Recovery(Job):
         verify = self._verifier.errand
         return [self._action] if verify is None else [self._action, verify]
 
-    def _noting(self, take: Hear) -> Hear:
-        """What an errand calls, from whatever thread; the next poll takes it up."""
+    def _noting(self, take: Take) -> Hear:
+        """What an errand calls, from whatever thread; the next poll takes it up.
+
+        Words are found for it here, not there: an error may run code of the application's for them.
+        """
 
         def note(report: Report) -> None:
-            self._news.append((take, report))
+            self._news.append((take, verdict_of(report)))
             self._told(self)
 
         return note
@@ -148,8 +152,8 @@ class Recovery(Job):
         for errand in self._errands():
             errand.expire(now)
         while self._news:
-            take, report = self._news.popleft()
-            take(report)
+            take, found = self._news.popleft()
+            take(found)
         self._notice_absence(now)
         verdict = self._verifier.verdict(now)
         if verdict is None or self.plan.stage is not RecoveryStage.VERIFYING:
@@ -166,15 +170,14 @@ class Recovery(Job):
             self._action.cancel()
             self.plan.failed(now, f"it did not begin within {self._timeout:g} s")
 
-    def _acted(self, report: Report) -> None:
+    def _acted(self, found: Verdict) -> None:
         """The action has ended: if well, find out whether it helped."""
-        at, error = report.began + report.seconds, trouble_of(report)
         if self.plan.stage is not RecoveryStage.ATTEMPTING:
             return
-        if error:
-            self.plan.failed(at, error)
+        if found.error:
+            self.plan.failed(found.at, found.error)
             return
-        asked = self._verifier.ask(at)
-        self.plan.returned(at, by_evidence=not asked)
+        asked = self._verifier.ask(found.at)
+        self.plan.returned(found.at, by_evidence=not asked)
         if asked:
             self._told(self)  # a probe may have been polled already

@@ -29,7 +29,7 @@ class RecoveryRules(NamedTuple):
         try:
             planned = self.backoff * self.factor**attempt
         except OverflowError:
-            planned = math.inf
+            planned = math.inf if self.backoff else 0.0
         return min(planned, self.longest) * uniform(1 - self.jitter, 1 + self.jitter)
 
 

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 from resilient.errors import CallTimeoutError
 from resilient.system.decision.component import Standing
+from resilient.system.decision.score import FAILED
 from resilient.system.errand import Errand, Report
 from resilient.system.ledger import Ledger
 from resilient.system.probes.probe import Probe, ProbeStatus
 from resilient.system.recoveries.rules import Sight
+from resilient.system.shown import shown
 from resilient.system.view import View
 
-__all__ = ["Verdict", "Verifier", "sight_of", "trouble_of"]
+__all__ = ["Verdict", "Verifier", "sight_of", "verdict_of"]
 
 WELL = (ProbeStatus.HEALTHY, ProbeStatus.DEGRADED)
 
@@ -68,11 +70,9 @@ class Verifier:
             self._found = Verdict(after, "the verification before this one has not ended yet")
         return True
 
-    def heard(self, report: Report) -> None:
+    def heard(self, found: Verdict) -> None:
         """The function has ended."""
-        error = trouble_of(report)
-        found = f"not verified: {error}" if error else ""
-        self._found = Verdict(report.began + report.seconds, found)
+        self._found = found._replace(error=f"not verified: {found.error}" if found.error else "")
 
     def verdict(self, now: float) -> Verdict | None:
         """What was found, once; `None` as long as nothing was."""
@@ -105,13 +105,17 @@ class Verifier:
         return Verdict(last.at + last.seconds, bad)
 
 
-def trouble_of(report: Report) -> str:
-    """What was wrong with a run; nothing if it ended well."""
+def verdict_of(report: Report) -> Verdict:
+    """When a run ended, and what was wrong with it; it may run code of the application's."""
+    return Verdict(report.began + report.seconds, _trouble(report))
+
+
+def _trouble(report: Report) -> str:
     error = report.error
     if isinstance(error, CallTimeoutError):
         return f"it did not end within {error.seconds:.3g} s"
     if error is not None:
-        return repr(error)[:200]
+        return shown(error)
     return "it returned False" if report.value is False else ""
 
 
@@ -123,9 +127,14 @@ def sight_of(name: str, view: View, ledger: Ledger) -> Sight:
     said = f"{name} is unknown"
     if row.health is not None:
         said = f"{name} is still {row.health:.2f} by {row.signal} ({row.detail})"
-    failed = set(view.failed()) & set(_depends_on(name, ledger))
+    failed = [one for one in set(_depends_on(name, ledger)) if _is_dead(one, view)]
     first = tuple(sorted(one for one in failed if name not in _ancestry(one, ledger)))
     return Sight(view.now, row.health, row.standing is Standing.BLIND, first, said)
+
+
+def _is_dead(name: str, view: View) -> bool:
+    health = view.health(name)
+    return health is not None and health < FAILED
 
 
 def _depends_on(name: str, ledger: Ledger) -> tuple[str, ...]:
