@@ -8,7 +8,7 @@ from resilient.system.signals.baseline import Baseline, BaselineRules
 from resilient.system.signals.deviation import deviation
 from resilient.system.signals.level import SignalLevel, level_of
 from resilient.system.signals.signal import Found, Signal, Ties
-from resilient.system.signals.tally import Tally
+from resilient.system.signals.tally import Tally, marks
 
 __all__ = ["ACTIONS", "RateSignal"]
 
@@ -60,11 +60,13 @@ class RateSignal(Signal):
     def mark(self, n: int = 1) -> None:
         """Count `n` events now. Cheap, exact for any number of threads, and never waits.
 
+        Raises `TypeError` if `n` is no whole number, `ValueError` if it is below 0 or above 2**53.
+
         Example::
 
             orders.mark()
         """
-        self._tally.add(n, self._ties.now())
+        self._tally.add(marks(n), self._ties.now())
 
     def look(self, now: float) -> Found:
         """Compare the last `window` seconds with the baseline, and learn from a full window."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from resilient.system.decision.evidence import clamp
@@ -38,7 +39,8 @@ class CompositeSignal(Signal):
         self.strategy = strategy
         self._limit, self._full = bounds
         self._life = life
-        self._given: dict[str, tuple[float, float]] = {}
+        # All keys are there from the start, so one thread may set while another one looks.
+        self._given = dict.fromkeys(parts, (0.0, -math.inf))
         self._read = readers(self)
         self._found = Weighed(None, tuple(parts), None)
         super().__init__(name, ties, hold)
@@ -73,13 +75,12 @@ class CompositeSignal(Signal):
 
             congestion.set(fee=80)
         """
-        now = self._ties.now()
-        for name, value in values.items():
+        for name in values:
             if name not in self.parts or self.parts[name].read is not None:
                 message = f"composite {self.name!r} has no part {name!r} to set"
                 raise TypeError(message)
-            figure(value)
-        self._given = {**self._given, **{name: (one, now) for name, one in values.items()}}
+        now = self._ties.now()
+        self._given.update({name: (figure(one), now) for name, one in values.items()})
         self.stir()
 
     def look(self, now: float) -> Found:

@@ -55,7 +55,7 @@ class Condition:
     limit: float = 0.0
 
     def __str__(self) -> str:
-        """In words that `parse` reads back."""
+        """In words that `parse` reads back, unless a figure needs an exponent."""
         if self.form is Form.SILENCE:
             return f"silent for {self.seconds:.15g} s"
         head = f"{self.sign} {self.limit:.15g}"
@@ -97,8 +97,8 @@ def spell(
     if len(chosen) != 1:
         raise ConfigError("when", chosen or None, "words, or one of above=, below= and silent=")
     if silent is not None:
-        alone = per is None and lasting is None
-        return _only(alone, Condition(Form.SILENCE, seconds("silent", silent)))
+        _nothing("silent", per=per, lasting=lasting)
+        return Condition(Form.SILENCE, seconds("silent", silent))
     sign, limit = (">", above) if above is not None else ("<", below)
     try:
         number = figure(limit)
@@ -107,8 +107,8 @@ def spell(
     if per is None:
         length = 0.0 if lasting is None else seconds("lasting", lasting)
         return Condition(Form.FIGURE, length, sign, number)
-    length = _period(per)
-    return _only(lasting is None, checked(Condition(Form.COUNT, length, sign, number), number))
+    _nothing("per", lasting=lasting)
+    return checked(Condition(Form.COUNT, _period(per), sign, number), number)
 
 
 def _period(per: Duration | str) -> float:
@@ -119,7 +119,7 @@ def _period(per: Duration | str) -> float:
     return UNITS[per]
 
 
-def _only(alone: bool, made: Condition) -> Condition:  # noqa: FBT001  (a result that is passed on)
-    if not alone:
-        raise ConfigError("lasting", made, "given with above= or below= of a figure only")
-    return made
+def _nothing(beside: str, **others: object) -> None:
+    for setting, value in others.items():
+        if value is not None:
+            raise ConfigError(setting, value, f"nothing beside {beside}=")

@@ -30,10 +30,15 @@ def figure(value: Any) -> float:
 
         figure(3)  # 3.0
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        message = f"{value!r:.80} is no finite number"
-        raise ValueError(message)
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            found = float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            found = math.inf
+        if math.isfinite(found):
+            return found
+    message = f"{value!r:.80} is no finite number"
+    raise ValueError(message)
 
 
 class Reader:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from resilient.system.decision.evidence import clamp
-from resilient.system.runbooks.stepper import Stepper
 from resilient.system.signals.level import SignalLevel
 from resilient.system.signals.outlook import Forecast, Outlook, Usage, usage
 from resilient.system.signals.reader import Reader
 from resilient.system.signals.signal import Found, Signal, Ties
+from resilient.system.signals.stepper import Stepper
 from resilient.system.signals.stepping import StepRules
 from resilient.system.view import View
 
@@ -54,6 +54,7 @@ class SaturationSignal(Signal):
         self._seen: tuple[Usage, float] | None = None
         self._added: tuple[Usage, float] | None = None
         self._forecast: Forecast | None = None
+        self._stepped = False
         self._stepper = stepper(self)
         self._reader = reader(self)
         super().__init__(name, ties, rules.steps.pause)
@@ -119,9 +120,7 @@ class SaturationSignal(Signal):
     def poll(self, view: View, /) -> None:
         """Tell of a step, and have it done."""
         super().poll(view)
-        if self._stepper.poll(view.now, self.reading):
-            with self._lock:
-                self._outlook.clear()  # what was before a step says nothing of what comes
+        self._stepped |= self._stepper.poll(view.now, self.reading)
 
     def due(self) -> float:
         """When something is to be read, or something takes too long."""
@@ -153,6 +152,9 @@ class SaturationSignal(Signal):
     def _take_up(self) -> float:
         """Add the newest reading to the trend; return for how long such a reading counts."""
         reader = self._reader
+        if self._stepped:
+            self._stepped = False
+            self._outlook.clear()  # what was before a step says nothing of what comes
         if reader is not None and reader.at is not None:
             self._seen = (reader.value, reader.at)
         if self._seen is not None and self._seen != self._added:

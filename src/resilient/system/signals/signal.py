@@ -52,6 +52,8 @@ class Signal(Witness):
         self._lock = threading.Lock()
         self._stirred = -math.inf
         self._damper = Damper(hold)
+        self._said: tuple[Evidence, ...] = ()
+        self._trouble = ""
         self._told = (SignalLevel.CLEAR, 0)
         self._last = self._reading(Found(None, None, None, "nothing is known yet"), ties.now())
 
@@ -93,15 +95,16 @@ class Signal(Witness):
         return ()
 
     def evidence(self, fresh_for: float, /) -> tuple[Evidence, ...]:
-        """Look, and say what was found."""
-        with self._lock:
-            now = self._ties.now()
-            found = self.look(now)
-            self._last = self._reading(found, now)
-        if found.health is None:
-            return ()
-        until = min(found.until, now + fresh_for)
-        return (Evidence(self.kind, found.health, until, found.detail),)
+        """Look, and say what was found; while somebody else looks, what was found before.
+
+        It never waits: whoever sets a figure may be interrupted by somebody who evaluates the mode.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                self._said = self._seen_now(self._ties.now(), fresh_for)
+            finally:
+                self._lock.release()
+        return self._said
 
     def poll(self, view: View, /) -> None:
         """Tell what has changed, and have read what is due."""
@@ -118,7 +121,8 @@ class Signal(Witness):
 
     def notices(self) -> tuple[str, ...]:
         """What could not be read, and why."""
-        return tuple(reader.trouble for reader in self.readers() if reader.trouble)
+        found = [self._trouble, *(reader.trouble for reader in self.readers())]
+        return tuple(text for text in found if text)
 
     def blind_from(self) -> float:
         """When all that is read for it is missing; never if nothing is."""
@@ -139,6 +143,19 @@ class Signal(Witness):
         self._lock = threading.Lock()
         for reader in self.readers():
             reader.errand.after_fork()
+
+    def _seen_now(self, now: float, fresh_for: float) -> tuple[Evidence, ...]:
+        """Look; one that cannot be judged must not blind the mode for all the others."""
+        try:
+            found, self._trouble = self.look(now), ""
+        except Exception as error:  # noqa: BLE001  (figures that no arithmetic can deal with)
+            found = Found(None, None, None, "it could not be judged")
+            self._trouble = f"DROPPED: judging {self.kind} of {self.name} raised {error!r:.200}"
+        self._last = self._reading(found, now)
+        if found.health is None:
+            return ()
+        until = min(found.until, now + fresh_for)
+        return (Evidence(self.kind, found.health, until, found.detail),)
 
     def _reading(self, found: Found, now: float) -> SignalReading:
         level = self._damper.level

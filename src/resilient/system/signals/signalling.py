@@ -11,12 +11,12 @@ from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
 from resilient.policies.match import named, positive, whole
 from resilient.system.decision.evidence import MARKS
-from resilient.system.runbooks.stepper import Act, Stepper
 from resilient.system.signals.condition import Condition, Form, spell
 from resilient.system.signals.desk import part_of
 from resilient.system.signals.outlook import usage
 from resilient.system.signals.rating import Rating
 from resilient.system.signals.saturation import SaturationRules, SaturationSignal
+from resilient.system.signals.stepper import Act, Stepper
 from resilient.system.signals.stepping import StepRules
 from resilient.system.signals.threshold import ThresholdSignal
 from resilient.system.signals.words import parse

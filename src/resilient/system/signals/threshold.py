@@ -9,6 +9,7 @@ from collections.abc import Callable
 from resilient.system.signals.condition import Condition, Form
 from resilient.system.signals.reader import Reader, figure
 from resilient.system.signals.signal import Found, Signal, Ties
+from resilient.system.signals.tally import marks
 from resilient.system.signals.watches import Figure, watching
 
 __all__ = ["ThresholdSignal"]
@@ -65,7 +66,8 @@ class ThresholdSignal(Signal):
     def mark(self, n: int = 1) -> None:
         """Count `n` events now, or one sign of life. Cheap, and exact for any number of threads.
 
-        Raises `TypeError` if the threshold compares a figure.
+        0 is nothing, and no sign of life. Raises `TypeError` if the threshold compares a figure or
+        `n` is no whole number, `ValueError` if it is below 0 or above 2**53.
 
         Example::
 
@@ -75,7 +77,7 @@ class ThresholdSignal(Signal):
         if isinstance(watch, Figure):
             message = f"{self.kind} of {self.name!r} compares a figure: use set(), or read="
             raise TypeError(message)
-        if watch.mark(n, self._ties.now()):
+        if watch.mark(marks(n), self._ties.now()):
             self.tell()
 
     def set(self, value: float) -> None:

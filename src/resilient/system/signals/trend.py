@@ -81,7 +81,7 @@ class Trend:
         else:
             points.append([at, at, value, 1.0])
             self._line = None
-        while points[0][0] <= at - self._span - self._width:
+        while len(points) > 1 and points[0][0] <= at - self._span - self._width:
             points.popleft()
 
     def line(self) -> Line:

@@ -72,7 +72,8 @@ class Silence:
 
     def mark(self, n: int, now: float) -> bool:
         """Note a sign of life; whether a silence ends by it."""
-        del n
+        if n == 0:
+            return False
         broken = now - self._heard >= self._condition.seconds
         self._heard = max(self._heard, now)
         return broken
