@@ -202,6 +202,29 @@ def test_a_relapse_begins_it_anew_at_the_next_recovery() -> None:
     assert gate.share == 0.1
 
 
+def test_one_of_two_breakers_does_not_let_the_crowd_through() -> None:
+    """The ramp goes on while another breaker of that name is closed: nobody else holds back."""
+    clock = ManualClock(1000)
+    gate = slow_start("db", over=10, first=0.1, clock=clock)
+    circuits = [breaker("db", clock=clock), breaker("db", clock=clock)]
+    for circuit in circuits:
+        circuit.open()
+    for circuit in circuits:
+        circuit.close()
+    clock.advance(5)
+    assert gate.share == 0.5
+    circuits[0].open()
+    assert gate.share == 0.5  # the other one is closed
+    circuits[0].close()
+    assert gate.share == 0.1  # a relapse, and a recovery
+    clock.advance(5)
+    for circuit in circuits:
+        circuit.open()
+    assert gate.share == 1  # now they refuse by themselves
+    circuits[1].close()
+    assert gate.share == 0.1
+
+
 def test_what_a_mode_finds_counts_too() -> None:
     """One recovery is one ramp: it goes on while the component ails, and begins anew after it."""
     gate, clock = made(over=10)
@@ -334,6 +357,11 @@ def test_what_was_known_can_be_taken_over() -> None:
     gate.restore(saved)
     assert (gate.share, gate.rejected) == (0.5, asked.count(False))
     assert admitted(gate) is not asked[-1]
+    gate.start()
+    for _ in range(40):  # ten tenths are a little less than one
+        admitted(gate)
+        gate.restore(gate.snapshot())
+    assert gate.rejected == asked.count(False) + 36 + 1
     bad: Any
     for bad in (
         {},

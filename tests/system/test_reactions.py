@@ -148,6 +148,24 @@ def test_a_retry_on_a_budget_obeys(current: Mode, calls: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("current", "reason"),
+    [
+        (Mode.NORMAL, "the retry budget is spent"),
+        (Mode.DEGRADED, "the retry budget is spent, of which the mode leaves 50%"),
+        (Mode.EMERGENCY, "the mode allows no retries"),
+    ],
+)
+def test_who_gives_up_names_the_mode(current: Mode, reason: str) -> None:
+    """A budget that the mode has shut is not too small: whoever reads the note is told so."""
+    budget = retry_budget(0, 1, 2, mode=mode_at(current), clock=ManualClock())
+    tokens(budget)
+    fails = retry(on=ZeroDivisionError, budget=budget, clock=ManualClock())(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as caught:
+        fails()
+    assert caught.value.__notes__[0].endswith(f"; {reason}")
+
+
+@pytest.mark.parametrize(
     ("current", "started"), [(Mode.NORMAL, 1), (Mode.DEGRADED, 0), (Mode.EMERGENCY, 0)]
 )
 def test_hedges_are_for_good_days(current: Mode, started: int) -> None:

@@ -79,6 +79,20 @@ class RetryBudget:
             return True
 
     @property
+    def refusal(self) -> str:
+        """Why there is no token, in words, where there is none now.
+
+        Example::
+
+            budget.refusal  # 'the retry budget is spent'
+        """
+        share = reaction_of(self.mode).retries
+        if share == 0:
+            return "the mode allows no retries"
+        left = "" if share == 1 else f", of which the mode leaves {share:.0%}"
+        return f"the retry budget is spent{left}"
+
+    @property
     def remaining(self) -> int:
         """How many tokens there are now.
 

@@ -37,7 +37,6 @@ from resilient.policies.retry_rules import (
 __all__ = ["Retry", "retry"]
 
 _BLOCKED = GiveUp(BLOCKED)
-_SPENT = GiveUp("the retry budget is spent")
 
 
 class Retry(Policy):
@@ -118,7 +117,9 @@ class Retry(Policy):
         if blocking and decision and not may_wait(self.clock):
             return _BLOCKED
         # Last, so that a token is taken only for an attempt that will be made.
-        return decision if self.budget is None or self.budget.withdraw() else _SPENT
+        if self.budget is None or self.budget.withdraw():
+            return decision
+        return GiveUp(self.budget.refusal)
 
     def give_up(self, run: Run, outcome: Outcome[Any], why: GiveUp) -> None:
         """Leave a note on the error, and a stamp for retries further out."""

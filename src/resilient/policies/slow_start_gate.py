@@ -39,6 +39,8 @@ class SlowStart(Gate):
         self._began: float | None = None
         self._due = 0.0
         self._ill = True  # as far as is known: the first recovery counts
+        self._closed: set[int] = set()
+        """Breakers that have closed, by their origin, and not opened again."""
         self._lock = threading.RLock()  # reentrant: a finaliser may come back
         _listen(self)
         hub.register(self)
@@ -62,7 +64,7 @@ class SlowStart(Gate):
                 return self
             self._due += self.ramp.share(elapsed)
             if self._due >= 1 - _ROUNDING:
-                self._due -= 1
+                self._due = max(0.0, self._due - 1)
                 return self
             self.rejected += 1
         return self._refused(elapsed)
@@ -104,6 +106,7 @@ class SlowStart(Gate):
         """Admit everybody until the next recovery, and forget the calls turned away."""
         with self._lock:
             self._began, self._ill = None, True
+            self._closed.clear()
             self.rejected = 0
 
     def snapshot(self) -> dict[str, Any]:
@@ -141,13 +144,24 @@ class SlowStart(Gate):
             return
         turn = turn_of(event)
         with self._lock:
+            if turn is Turn.GONE and not self._all_gone(event):
+                turn = Turn.ILL
             if turn is Turn.GONE:
                 # Its breaker refuses by itself, and the calls that try it must get through.
                 self._began, self._ill = None, True
             elif turn is Turn.ILL:
                 self._ill = True
-            elif self._ill and turn is Turn.BACK:
-                self.start()
+            elif turn is Turn.BACK:
+                if isinstance(event, CircuitChanged):
+                    self._closed.add(event.origin)
+                if self._ill:
+                    self.start()
+
+    def _all_gone(self, event: CircuitChanged | ComponentFailed | ComponentRecovered) -> bool:
+        """Whether no other breaker of that name lets through what the ramp holds back."""
+        if isinstance(event, CircuitChanged):
+            self._closed.discard(event.origin)
+        return not self._closed
 
     def _begin(self, at: float, due: float) -> None:
         self._began, self._due, self._ill = at, due, False
