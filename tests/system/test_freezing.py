@@ -19,6 +19,7 @@ from resilient import (
 )
 from resilient.testing import ManualClock
 from tests.laws.harness import history
+from tests.system.interrupting import interrupted
 
 FROZEN = "FROZEN: "
 
@@ -124,6 +125,44 @@ def test_thaw_ends_it_at_once(mode: SystemOperationMode, clock: ManualClock) -> 
     assert reasons(mode) == ["FROZEN: search: restoring; it ends by itself in 300 s"]
     assert mode.thaw()
     assert (mode.frozen, reasons(mode), gate.enabled) == (None, [], True)
+
+
+def test_a_name_that_no_feature_has_is_told(mode: SystemOperationMode, clock: ManualClock) -> None:
+    """It may be misspelt, so the reason tells; its feature may yet be made, so it holds."""
+    gate = feature("search", mode=mode, clock=clock)
+    elsewhere = feature("export", mode=SystemOperationMode(clock=clock), clock=clock)
+    mode.freeze("restoring", features=["serch", "search", "export"])
+    assert mode.frozen is not None
+    assert mode.frozen.unknown == ("serch", "export")
+    (reason,) = reasons(mode)
+    assert reason.endswith("it ends by itself in 300 s; no feature was called serch or export")
+    late = feature("serch", mode=mode, clock=clock)
+    assert [one.enabled for one in (gate, elsewhere, late)] == [False, True, False]
+    mode.freeze("restoring")
+    assert mode.frozen.unknown == ()
+
+
+@pytest.mark.parametrize("thaw", [False, True])
+def test_what_is_frozen_is_what_is_told(clock: ManualClock, *, thaw: bool) -> None:
+    """Whoever freezes or thaws at any line of a freeze: what holds is what the reasons say."""
+    for line in range(1, 100):
+        mode = SystemOperationMode(clock=clock)
+        lines = iter(range(1, 1000))
+
+        def again(mode: Any = mode, line: int = line, lines: Any = lines) -> None:
+            if next(lines) == line:
+                mode.freeze("meanwhile", ttl=20)
+
+        def change(mode: Any = mode) -> None:
+            mode.freeze("first", ttl=10)
+            if thaw:
+                mode.thaw()
+
+        if interrupted(change, again, where="degradation") < line:
+            break  # there are not so many lines
+        assert reasons(mode) == ([] if mode.frozen is None else [str(mode.frozen)]), line
+        clock.advance(20)
+        assert (mode.frozen, reasons(mode)) == (None, [])
 
 
 def test_a_later_freeze_takes_its_place(mode: SystemOperationMode, clock: ManualClock) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-from collections.abc import Callable
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -15,8 +10,7 @@ import pytest
 from resilient import ConfigError, SignalPart, SystemOperationMode
 from resilient.system.signals.trend import Trend
 from resilient.testing import ManualClock
-
-CODE = f"{os.sep}system{os.sep}signals{os.sep}"
+from tests.system.interrupting import ended, interrupted
 
 
 @pytest.fixture
@@ -29,51 +23,6 @@ def clock() -> ManualClock:
 def mode(clock: ManualClock) -> SystemOperationMode:
     """A mode on that clock."""
     return SystemOperationMode(clock=clock)
-
-
-def ended(do: Callable[[], object]) -> bool:
-    """Whether `do` comes to an end on a thread of its own."""
-    thread = threading.Thread(target=do, daemon=True)
-    thread.start()
-    thread.join(10)
-    return not thread.is_alive()
-
-
-def interrupted(
-    do: Callable[[], object], handler: Callable[[], object], *, fine: bool = False
-) -> int:
-    """Run `do`, and at each line of a signal's code `handler`, as a signal handler would come.
-
-    If `fine`, at each step of the interpreter, as another thread might come.
-
-    Returns how often, or -1 if that never came to an end.
-    """
-    calls = 0
-    inside = False
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal calls, inside
-        del argument
-        if inside or CODE not in frame.f_code.co_filename:
-            return None
-        frame.f_trace_opcodes = fine
-        if event == ("opcode" if fine else "line"):
-            inside = True
-            try:
-                handler()
-                calls += 1
-            finally:
-                inside = False
-        return trace
-
-    def traced() -> None:
-        sys.settrace(trace)
-        try:
-            do()
-        finally:
-            sys.settrace(None)
-
-    return calls if ended(traced) else -1
 
 
 def test_a_mark_that_interrupts_a_mark_counts(
@@ -89,7 +38,7 @@ def test_a_mark_that_interrupts_a_mark_counts(
 
     both()
     clock.advance(3600)  # so that the next one has something to forget
-    times = interrupted(both, both)
+    times = interrupted(both, both, where="signals")
     assert times > 10
     mode.evaluate()
     assert (orders.reading.value, restarts.reading.value) == (times + 1, times + 1)
@@ -111,7 +60,7 @@ def test_who_sets_may_be_interrupted_by_who_evaluates(mode: SystemOperationMode)
         mode.evaluate()
         assert ended(mode.evaluate)
 
-    assert interrupted(tell, evaluate) > 10
+    assert interrupted(tell, evaluate, where="signals") > 10
     mode.evaluate()
     assert (busy.reading.value, pool.reading.value) == (0.1, 0.5)
 
@@ -126,7 +75,7 @@ def test_a_part_that_is_set_meanwhile_is_kept(mode: SystemOperationMode) -> None
             if next(steps) == step:
                 busy.set(b=0.5)
 
-        if interrupted(partial(busy.set, a=0.5), once, fine=True) < step:
+        if interrupted(partial(busy.set, a=0.5), once, where="signals", fine=True) < step:
             break  # there are no so many steps
         mode.evaluate()
         assert busy.reading.detail == "0.5, limit 0.8, from a, b", step

@@ -17,7 +17,8 @@ __all__ = ["Freeze"]
 class Freeze(Job):
     """A reason among those of the mode called `mode`, until it ends by itself.
 
-    Parameters: `over` forgets it, and says whether it was still known.
+    Parameters: `over` forgets it, and says whether it was still known; `unknown` are names of
+    `features` that are none.
 
     Example::
 
@@ -34,6 +35,7 @@ class Freeze(Job):
         ttl: float,
         time: Timeline,
         over: Callable[[Job], bool],
+        unknown: tuple[str, ...] = (),
     ) -> None:
         self._mode = mode
         self._reason = reason
@@ -43,13 +45,20 @@ class Freeze(Job):
         self._until = time.now() + ttl
         self._at = time.clock.time()
         self._over = over
+        self._unknown = unknown
 
     def holds(self) -> Frozen | None:
         """What is frozen now; `None` once it has ended."""
         left = self._until - self._time.now()
         if left <= 0:
             return None
-        return Frozen(reason=self._reason, features=self._features, at=self._at, ends_in=left)
+        return Frozen(
+            reason=self._reason,
+            features=self._features,
+            at=self._at,
+            ends_in=left,
+            unknown=self._unknown,
+        )
 
     def begun(self) -> None:
         """Publish that it holds from now on."""

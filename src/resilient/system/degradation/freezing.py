@@ -20,6 +20,9 @@ FREEZE = 300.0
 """Seconds, as in the procedure for a cascade of 000_d50087dca9911c40.txt."""
 
 
+_KEY = (Freeze.kind, Freeze.name)
+
+
 class Freezing(Employing):
     """The part of the mode that knows its features."""
 
@@ -36,17 +39,20 @@ class Freezing(Employing):
         The freeze is a reason of the mode and ends by itself. A later one takes its place.
 
         Parameters: `ttl` in seconds, by default 300 (000_d50087dca9911c40.txt); there is no freeze
-        without an end. Raises `ConfigError`.
+        without an end; `features` by name. A name that no feature has yet is frozen too, in case
+        one is made in time; the reason tells which. Raises `ConfigError`.
 
         Example::
 
             mode.freeze("orders are being restored", ttl=600, features=["checkout"])
         """
         named, limit = _names(features), seconds("ttl", ttl)
+        known = {desk.name for desk in self._desks()}
+        unknown = tuple(name for name in named or () if name not in known)
         over = self._ledger.dismiss
-        made = Freeze(self.name, worded(reason), named, limit, self._time, over)
-        self._freeze = made
+        made = Freeze(self.name, worded(reason), named, limit, self._time, over, unknown)
         self._employ(made)
+        self._follow()
         made.begun()
 
     def thaw(self) -> bool:
@@ -56,10 +62,10 @@ class Freezing(Employing):
 
             mode.thaw()
         """
-        had = self.frozen is not None
-        freeze, self._freeze = self._freeze, None
+        freeze, had = self._freeze, self.frozen is not None
         if freeze is not None:
             freeze.end()
+            self._follow()
             self._touch()
             self._refresh()
         return had
@@ -85,8 +91,15 @@ class Freezing(Employing):
             for found in mode.features:
                 print(found)
         """
-        found = [one for one in hub.reporting_to(self) if isinstance(one, FeatureDesk)]
-        return tuple(one.status for one in sorted(found, key=lambda desk: desk.name))
+        return tuple(one.status for one in sorted(self._desks(), key=lambda desk: desk.name))
+
+    def _follow(self) -> None:
+        """Keep the freeze that the table of jobs has: of two at once the same one for both."""
+        while (held := self._ledger.jobs.get(_KEY)) is not self._freeze:
+            self._freeze = cast("Freeze | None", held)
+
+    def _desks(self) -> list[FeatureDesk]:
+        return [one for one in hub.reporting_to(self) if isinstance(one, FeatureDesk)]
 
 
 def _names(given: Iterable[str] | None) -> tuple[str, ...] | None:

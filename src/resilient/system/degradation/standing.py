@@ -56,7 +56,8 @@ class Frozen:
     """A freeze that holds. What `mode.frozen` returns.
 
     Fields: `reason`; `features`, the names it is about, `None` for all; `at`, the wall-clock time
-    in seconds when it began; `ends_in`, seconds after which it ends by itself.
+    in seconds when it began; `ends_in`, seconds after which it ends by itself; `unknown`, those
+    names that no feature of the mode had when it began: misspelt, or of a feature yet to be made.
 
     Example::
 
@@ -68,11 +69,15 @@ class Frozen:
     features: tuple[str, ...] | None
     at: float
     ends_in: float
+    unknown: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line: what, why, and for how long."""
         what = "every feature" if self.features is None else ", ".join(self.features)
-        return f"FROZEN: {what}: {self.reason}; it ends by itself in {self.ends_in:.0f} s"
+        text = f"FROZEN: {what}: {self.reason}; it ends by itself in {self.ends_in:.0f} s"
+        if self.unknown:
+            text += f"; no feature was called {' or '.join(self.unknown)}"
+        return text
 
 
 class Standing(NamedTuple):
