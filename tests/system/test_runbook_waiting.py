@@ -23,6 +23,7 @@ from resilient import (
     step,
 )
 from resilient.core.hub import hub
+from resilient.system.runbooks.running import Running
 from resilient.testing import JumpingEventLoop, ManualClock
 
 
@@ -333,6 +334,18 @@ def test_close_ends_a_run(kind: str, clock: ManualClock, gate: threading.Event) 
     mode.evaluate()
     assert not [job for job in mode._ledger.jobs.values() if job.kind == "run"]
     remove()
+
+
+def test_nobody_waits_for_who_closes(mode: SystemOperationMode) -> None:
+    """A signal handler may read the mode while the thread below it closes a run."""
+    mode.run(runbook("b", step("a", lambda: None)))
+    (job,) = [one for one in mode._ledger.jobs.values() if isinstance(one, Running)]
+    with job._lock:
+        reader = threading.Thread(target=mode.evaluate, daemon=True)
+        reader.start()
+        reader.join(10)
+        assert not reader.is_alive()
+    assert job.run.wait(5) is RunOutcome.DONE
 
 
 def test_nothing_keeps_a_mode_alive(gate: threading.Event) -> None:

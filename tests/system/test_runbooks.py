@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -85,6 +86,10 @@ def hands() -> Hands:
 
 def _refuse() -> None:
     raise ConnectionError
+
+
+def _never() -> Iterator[bool]:
+    yield False
 
 
 def waits(name: str = "w") -> Step:
@@ -485,6 +490,43 @@ def test_one_that_is_replaced_is_cancelled(mode: SystemOperationMode, hands: Han
     assert hands.done == ["a", "undo"]
 
 
+@pytest.mark.parametrize("first", ["replaced", "by hand"])
+def test_never_two_of_one_name(mode: SystemOperationMode, hands: Hands, first: str) -> None:
+    """A book waits for the run of another one of its name, whether that was its place or not."""
+    old = runbook(
+        "b", step("a", hands.does("a"), undo=_refuse, attempts=9, backoff=10_000), waits()
+    )
+    if first == "replaced":
+        mode.runbook(old, on="degraded")
+        mode.force("degraded", reason="a drill")
+    else:
+        mode.run(old)
+    settle(mode, 2)
+    mode.runbook(runbook("b", step("new", hands.does("new"))), on="degraded")
+    mode.force("degraded", reason="a drill")
+    settle(mode, 3)
+    (run,) = mode.runs
+    assert (run.finished, run.undoing, hands.done) == (False, first == "replaced", ["a"])
+    run._plan.abandon(0.0, "by the test")
+    settle(mode, 2)
+    assert hands.done == ["a", "new"]
+
+
+def test_one_that_was_run_is_no_reason_to_look(
+    mode: SystemOperationMode, hands: Hands, clock: ManualClock
+) -> None:
+    """What would start it again in that incident does not, and nobody looks for it meanwhile."""
+    mode.runbook(runbook("b", step("a", hands.does("a"))), on="emergency", cooldown=5)
+    for to in ("emergency", "degraded", "emergency"):
+        mode.force(to, reason="a drill")
+        settle(mode, 2)
+    clock.advance(10)
+    settle(mode, 2)
+    assert hands.done == ["a"]
+    assert mode._ledger.jobs["runbook", "b"].due() == math.inf
+    assert mode._fresh_until > clock.monotonic()
+
+
 def test_a_mode_may_wait_for_it(mode: SystemOperationMode) -> None:
     """With `require_quiet` nothing improves while a book is run; a dry run is nobody's business."""
     mode.require_quiet()
@@ -513,9 +555,40 @@ def test_memory_is_bounded(mode: SystemOperationMode) -> None:
     assert len([one for one in mode._owned if not one.cancelled]) <= 4
 
 
-@pytest.mark.parametrize("on", ["never", 3, "Cascade!", lambda context: context, print])
+def test_a_book_that_is_replaced_is_let_go_of(mode: SystemOperationMode) -> None:
+    """With its functions and the loops of their own, also if it was undoing when that happened."""
+
+    async def page() -> None:
+        pass
+
+    for _ in range(20):
+        steps = (step("page", page, undo=page), step("fail", _refuse))
+        mode.runbook(runbook("b", *steps), on=lambda: False)
+        mode.run("b")
+    settle(mode, 6)
+    assert len([one for one in mode._owned if not one.cancelled]) <= 4
+
+
+def test_one_failure_of_a_book_is_told(mode: SystemOperationMode, hands: Hands) -> None:
+    """The last one: what was tried before it, however often, is no news any more."""
+    mode.force("emergency", reason="a drill")
+    for _ in range(5):
+        mode.run(runbook("b", step("a", hands.does("a", OSError("disk full"))))).wait(5)
+    mode.run(runbook("b", waits()), dry_run=True).wait(5)
+    assert notices(mode) == ["RUNBOOK: b-5 failed: a: OSError: disk full"]
+    mode.run(runbook("b", step("a", hands.does("a")))).wait(5)
+    settle(mode)
+    assert notices(mode) == []
+
+
+@pytest.mark.parametrize(
+    "on", ["never", 3, "Cascade!", lambda context: context, print, dict, _never]
+)
 def test_what_cannot_start_it_is_refused(mode: SystemOperationMode, on: Any) -> None:
-    """By name, when it is attached; a function with an argument would get none."""
+    """By name, when it is attached; a function with an argument would get none.
+
+    What a class or a generator function gives is always true, and nobody means that.
+    """
     if on is print:
         mode.runbook(runbook("b", step("a", print)), on=on)  # of no argument, if need be
         return

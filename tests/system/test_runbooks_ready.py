@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from resilient import (
     partial_failure,
     step,
 )
-from resilient.system.runbooks.dump import write_whole
+from resilient.system.runbooks.dump import dump, write_whole
 from resilient.testing import ManualClock
 
 CHAIN = (("redis", ()), ("sessions", ("redis",)), ("web", ("sessions",)))
@@ -342,12 +343,13 @@ def test_what_is_not_provided_is_listed(mode: SystemOperationMode, tmp_path: Pat
 def test_a_longer_freeze_by_hand_stays(
     mode: SystemOperationMode, circuits: dict[str, CircuitBreaker], tmp_path: Path
 ) -> None:
-    """The book neither shortens nor ends what a hand has frozen."""
-    mode.freeze("by hand", ttl=1000)
-    run = mode.run(cascade_emergency(tmp_path))
-    assert run.wait(5) is RunOutcome.DONE
-    assert mode.frozen is not None
-    assert mode.frozen.reason == "by hand"
+    """The book neither shortens nor ends what a hand, or another run, has frozen."""
+    for reason in ("by hand", "cascade-emergency-22: a cascade"):
+        mode.freeze(reason, ttl=1000)
+        run = mode.run(cascade_emergency(tmp_path))
+        assert run.wait(5) is RunOutcome.DONE
+        assert mode.frozen is not None
+        assert mode.frozen.reason == reason
 
 
 # Disaster
@@ -465,6 +467,47 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"new")
     assert (path.read_bytes(), len(list(tmp_path.iterdir()))) == (b"old", 1)
+
+
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
+class Wordless:
+    """An object that cannot be shown."""
+
+    def __repr__(self) -> str:
+        """Refuse."""
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("data", "written"),
+    [
+        ([{"order": 42}], [{"order": 42}]),
+        (deque([1, "a"]), "deque([1, 'a'])"),
+        (ValueError("x" * 300), f"ValueError('{'x' * 300}')"),
+        ([Wordless()], ["<Wordless without words>"]),
+        ("half a character: \udc80", r"'half a character: \udc80'"),
+        ({(1, 2): "a pair"}, "{(1, 2): 'a pair'}"),
+        ({None: 1, True: 2}, "{None: 1, True: 2}"),
+        (CIRCLE, "[[...]]"),
+    ],
+)
+def test_whatever_was_drained_is_written(tmp_path: Path, data: Any, written: Any) -> None:
+    """What was taken out of a queue is nowhere else any more."""
+    path = dump(tmp_path, RunContext("b-1", 1, "b", "drill"), "queues", data)
+    assert json.loads(Path(path).read_text()) == written
+
+
+def test_files_have_names_of_their_own(tmp_path: Path) -> None:
+    """Two modes of a process may run books of one name at once; names may be long, and odd."""
+    for book in ("b", "b", "b", "\U0001f525" * 300, "../etc/passwd"):
+        dump(tmp_path, RunContext(f"{book}-1", 1, book, "drill"), "snapshot", {})
+    names = {path.name for path in tmp_path.iterdir()}
+    stem = f"b-1-19700101T000000Z-{os.getpid()}-snapshot"
+    assert len(names) == 5
+    assert names >= {f"{stem}.json", f"{stem}-2.json", f"{stem}-3.json"}
 
 
 def test_killed_in_the_middle(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def cascade_emergency(  # noqa: PLR0913  (all but the first are keywords)
     * snapshot: mode, components and breakers, as a JSON file in `directory`. Passed over if that
       cannot be written.
     * `notify`: tell those concerned; tried three times, and then passed over.
-    * `drain`: empty the queues; what it returns, if anything, is written to a JSON file.
+    * `drain`: empty the queues; what it returns, if anything, is written to a JSON file: a list,
+      say, but no iterator.
     * `restart`: how to restart each component. What others depend on comes first, as declared by
       ``mode.component(depends_on=...)``; what is not part of the cascade is left alone. After each
       it is verified, by `verify`, whose answer must be true, or else by a new and good answer of

@@ -59,7 +59,9 @@ class Crew:
 
     def disband(self) -> None:
         """Let go of everybody. What a listener may have to close is closed on the dispatcher."""
-        sweeper = hub.dispatcher.listener(lambda errand: errand.retire())
+        sweeper = hub.dispatcher.listener(
+            lambda errand: errand.retire(), limit=1 + len(self._errands)
+        )
         for errand in self._errands.values():
             sweeper.offer(errand)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import time
@@ -14,21 +15,40 @@ import msgspec
 from resilient.core.hub import hub
 from resilient.policies.circuit_breaker import CircuitBreaker
 from resilient.system.runbooks.context import RunContext
+from resilient.system.shown import shown
 
 __all__ = ["dump", "evidence_of", "snapshot_of", "write_whole"]
+
+LONGEST = 40
+"""Characters of a book's name in that of a file: most systems allow 255 bytes for all of it."""
 
 
 def dump(directory: Path, context: RunContext, what: str, data: Any) -> str:
     """Write `data` as JSON, into a file named after run, time and process; returns its path.
 
-    What JSON does not know is written as its ``repr``. Raises `OSError`.
+    What JSON does not know is written as its ``repr``; if the whole cannot be put together, as when
+    it holds itself or has keys that JSON has not, it is one long ``repr``. A file that is there
+    stays: another one gets a number. Raises `OSError`.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(context.at))
-    name = f"{context.run}-{stamp}-{os.getpid()}-{what}.json"
-    path = directory / re.sub(r"[^\w.-]", "-", name)
-    encoded = msgspec.json.encode(msgspec.to_builtins(data, enc_hook=repr, str_keys=True))
-    write_whole(path, msgspec.json.format(encoded))
+    run = f"{context.book[:LONGEST]}-{context.number}"
+    name = re.sub(r"[^\w.-]", "-", f"{run}-{stamp}-{os.getpid()}-{what}")
+    more = itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+    path = next(path for one in more if not (path := directory / f"{name}{one}.json").exists())
+    write_whole(path, msgspec.json.format(_encoded(data)))
     return str(path)
+
+
+def _encoded(data: Any) -> bytes:
+    """Something is better than nothing: what was drained from a queue is nowhere else any more."""
+
+    def whole(value: object) -> str:
+        return shown(value, None)
+
+    try:
+        return msgspec.json.encode(msgspec.to_builtins(data, enc_hook=whole, str_keys=True))
+    except Exception:  # noqa: BLE001  (odd keys, circles, halves of characters, what else)
+        return msgspec.json.encode(ascii(data))
 
 
 def write_whole(path: Path, data: bytes) -> None:

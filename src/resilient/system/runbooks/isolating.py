@@ -76,7 +76,7 @@ def readmit_one(component: str, when: StepFunction) -> Step:
 def thaw(context: RunContext) -> None:
     """End the freeze that this book began; another one stays."""
     frozen = context.system.frozen
-    if frozen is not None and frozen.reason.startswith(context.run):
+    if frozen is not None and frozen.reason.startswith(f"{context.run}: "):
         context.system.thaw()
 
 

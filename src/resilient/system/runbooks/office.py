@@ -30,13 +30,13 @@ class Office:
         self.nudge = nudge
         self._ledger = mode._ledger  # noqa: SLF001  (as above)
         self._system = weakref.ref(mode)
-        self._crew = crew
+        self.crew = crew
 
     def over(self, job: Job) -> None:
         """The run needs no more looking after."""
         self._ledger.dismiss(job)
-        if self._crew is not None:
-            self._crew.disband()
+        if self.crew is not None:
+            self.crew.disband()
 
     def context(self, run: RunbookRun, plan: Plan, view: View, since: float) -> RunContext:
         """What a step that was begun at `since` may know; asked for by an evaluation."""

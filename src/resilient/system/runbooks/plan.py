@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from resilient.system.runbooks.log import RunLog
-from resilient.system.runbooks.record import RunOutcome, StepState
+from resilient.system.runbooks.record import RunLog, RunOutcome, StepState
 from resilient.system.runbooks.step import Step
 
 __all__ = ["Do", "Plan", "Stage"]

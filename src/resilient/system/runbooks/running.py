@@ -46,7 +46,7 @@ class Running(Job):
         self.concerns: Callable[[], bool] | None = None
         self._plan = plan
         self._crew = crew
-        self._office = office
+        self.office = office
         self._lock = threading.Lock()
         self._found: deque[Finding] = deque()
         self._flight: _Flight | None = None
@@ -65,16 +65,20 @@ class Running(Job):
 
     def poll(self, view: View, /) -> None:
         """Take up how the present step ended, and begin what is due."""
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            return  # it is being closed, perhaps by this very thread, below a signal handler
+        try:
             if not self.run.incident and not self.run.dry:
                 self.run.incident = view.incident
             self._land(view.now)
             self._leave(view.now)
             self._take_off(view)
             told = self._tell(view.now)
+        finally:
+            self._lock.release()
         self._publish(told)
         if self._plan.over and not self._worth_a_notice(view):
-            self._office.over(self)
+            self.office.over(self)
 
     def due(self) -> float:
         """When a wait or a time limit is over; at once if it was cancelled."""
@@ -101,7 +105,7 @@ class Running(Job):
         """End here: whoever closes the mode has no time for undoing."""
         with self._lock:
             self._drop()
-            now = self._office.time.now()
+            now = self.office.time.now()
             self._plan.abandon(now, "the mode was closed")
             told = self._tell(now)
         self._publish(told)
@@ -112,12 +116,12 @@ class Running(Job):
         self._crew.after_fork()
         self._found.clear()
         self._flight, self._aloft = None, False
-        self._plan.abandon(self._office.time.now(), "it runs in the parent process")
+        self._plan.abandon(self.office.time.now(), "it runs in the parent process")
         self._told_all = True
 
     def _report(self, finding: Finding) -> None:
         self._found.append(finding)
-        self._office.nudge(self)
+        self.office.nudge(self)
 
     def _land(self, now: float) -> None:
         flight = self._flight
@@ -151,7 +155,7 @@ class Running(Job):
             return
         do, errand = plan.next, self._crew.errand(plan.next)
         plan.begin(view.now)
-        context = self._office.context(self.run, plan, view, plan.log.began(do.place, view.now))
+        context = self.office.context(self.run, plan, view, plan.log.began(do.place, view.now))
         self._flight = _Flight(do, errand, view.now, context)
         self._aloft = errand.start(context)
 
@@ -170,7 +174,7 @@ class Running(Job):
 
     def _words(self) -> dict[str, Any]:
         run = self.run
-        return {"name": run.book, "mode": self._office.mode, "run": run.name, "dry": run.dry}
+        return {"name": run.book, "mode": self.office.mode, "run": run.name, "dry": run.dry}
 
     def _tell(self, now: float) -> list[Event]:
         """What is yet to be told, in order."""

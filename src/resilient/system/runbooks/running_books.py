@@ -19,7 +19,7 @@ from resilient.system.runbooks.run import RunbookRun
 from resilient.system.runbooks.runbook import Runbook, in_order
 from resilient.system.runbooks.running import Running
 from resilient.system.runbooks.start import Start, started_by
-from resilient.system.runbooks.watch import Watch
+from resilient.system.runbooks.watch import Watch, under_way
 from resilient.system.view import View
 
 __all__ = ["RunningBooks"]
@@ -71,7 +71,10 @@ class RunningBooks(Employing):
         trigger = started_by(on, asks, self._errand, nudge)
         crew = Crew(book.steps, self._errand)
         begin = self._weakly(RunningBooks._begin_watched)
-        self._employ(Watch(book, trigger, crew, pause, begin))
+        replaced = self._watches().get(book.name)
+        self._employ(Watch(book, trigger, crew, pause, begin, self._ledger))
+        if replaced is not None:
+            replaced.retire()
         return book
 
     @property
@@ -117,18 +120,17 @@ class RunningBooks(Employing):
         mine = watch if watch is not None and watch.book is book and not dry_run else None
         self.evaluate()
         begin = functools.partial(self._begin, book, "hand", watch=mine, dry=dry_run)
-        found = self._under_lock(lambda: self._under_way(book.name, dry=dry_run) or begin())
+
+        def found_or_begun() -> RunbookRun:
+            return under_way(self._ledger, book.name, dry=dry_run) or begin()
+
+        run = self._under_lock(found_or_begun) or found_or_begun()
         self.evaluate()
-        return begin() if found is None else found
+        return run
 
     def _watches(self) -> dict[str, Watch]:
         jobs = self._ledger.jobs.values()
         return {job.name: job for job in jobs if isinstance(job, Watch)}
-
-    def _under_way(self, book: str, *, dry: bool) -> RunbookRun | None:
-        jobs = [job for job in self._ledger.jobs.values() if isinstance(job, Running)]
-        runs = [job.run for job in jobs if job.run.book == book and job.run.dry is dry]
-        return next((run for run in runs if not run.finished), None)
 
     def _begin_watched(self, news: tuple[Watch, View, str]) -> None:
         watch, view, cause = news
@@ -165,9 +167,17 @@ class RunningBooks(Employing):
             running.concerns = lambda: watch.holds and watch.running is running
             watch.begun(running, view)
         self._runs.append(run)
+        if not dry:
+            self._dismiss(book.name)
         self._ledger.employ(running)
         self._nudge()
         return run
+
+    def _dismiss(self, book: str) -> None:
+        """Let go of runs that failed: the present one tells what there is to tell of that book."""
+        for job in self._ledger.jobs.values():
+            if isinstance(job, Running) and job.run.book == book and job.run.finished:
+                job.office.over(job)
 
     def _look_again(self, _: object) -> None:
         self._nudge()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from resilient.system.runbooks.condition import Condition
+from resilient.system.ledger import Ledger
 from resilient.system.runbooks.crew import Crew
+from resilient.system.runbooks.run import RunbookRun
 from resilient.system.runbooks.runbook import Runbook
 from resilient.system.runbooks.running import Running
+from resilient.system.runbooks.start import Condition
 from resilient.system.runbooks.trigger import Trigger
 from resilient.system.states import Mode
 from resilient.system.view import Job, View
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "under_way"]
 
 
 class Watch(Job):
@@ -24,13 +26,14 @@ class Watch(Job):
 
     kind = "runbook"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (its settings, checked by `mode.runbook`)
         self,
         book: Runbook,
         trigger: Trigger | Condition,
         crew: Crew,
         cooldown: float,
         begin: Callable[[tuple[Watch, View, str]], None],
+        ledger: Ledger,
     ) -> None:
         self.name = book.name
         self.book = book
@@ -39,12 +42,15 @@ class Watch(Job):
         self.running: Running | None = None
         self._cooldown = cooldown
         self._begin = begin
+        self._ledger = ledger
+        self._retired = False
         self._before = Mode.NORMAL
         self._seen: View | None = None
         self._cause = ""
         self._owes = False
         self._served = 0
         self._again = -math.inf
+        self._free_at = math.inf
 
     @property
     def holds(self) -> bool:
@@ -53,11 +59,14 @@ class Watch(Job):
 
     def poll(self, view: View, /) -> None:
         """Begin, or end, what is to be begun or ended."""
+        if self._retired:
+            return
         if isinstance(self.trigger, Condition):
             self.trigger.poll(view.now)
         self._watch(view)
-        if self._owes and self._may(view):
-            self._owes = False
+        self._free_at = self._may_from(view) if self._owes else math.inf
+        if view.now >= self._free_at:
+            self._owes, self._free_at = False, math.inf
             self._begin((self, view, self._cause))
         if self.running is not None and self.holds and view.incident and not self._owes:
             self._served = view.incident  # it reached into this incident, or began in it
@@ -71,9 +80,8 @@ class Watch(Job):
 
     def due(self) -> float:
         """When the condition is to be asked, or the pause is over."""
-        waits = self._again if self._owes else math.inf
         asks = self.trigger.due() if isinstance(self.trigger, Condition) else math.inf
-        return min(waits, asks)
+        return min(self._free_at, asks)
 
     def notices(self) -> tuple[str, ...]:
         """That its condition cannot be asked."""
@@ -86,6 +94,16 @@ class Watch(Job):
             self.running.leave("its runbook is no longer attached")
         if isinstance(self.trigger, Condition):
             self.trigger.close()
+
+    def retire(self) -> None:
+        """Another has taken its place: it begins nothing more, and lets go of its functions."""
+        self._retired = True
+        if isinstance(self.trigger, Condition):
+            self.trigger.retire()
+        if self.running is not None:
+            self.running.office.crew = self.crew  # it may be undoing, and lets go afterwards
+        if self.running is None or self.running.run.finished:
+            self.crew.disband()
 
     def after_fork(self) -> None:
         """Nothing runs in the child."""
@@ -103,11 +121,19 @@ class Watch(Job):
             if cause is not None:
                 self._seen, self._cause, self._owes = view, cause, True
 
-    def _may(self, view: View) -> bool:
-        if self.running is not None and not self.running.run.finished:
-            return False
+    def _may_from(self, view: View) -> float:
+        """The instant from which a run may begin, as far as time decides that."""
+        if under_way(self._ledger, self.name) is not None:
+            return math.inf
         if not self.trigger.once:
-            return True
+            return view.now
         if view.incident:
-            return view.incident != self._served
-        return view.now >= self._again
+            return math.inf if view.incident == self._served else view.now
+        return self._again
+
+
+def under_way(ledger: Ledger, book: str, *, dry: bool = False) -> RunbookRun | None:
+    """The run of a book of that name that is not over, if there is one."""
+    jobs = [job for job in ledger.jobs.values() if isinstance(job, Running)]
+    runs = [job.run for job in jobs if job.run.book == book and job.run.dry is dry]
+    return next((run for run in runs if not run.finished), None)
