@@ -184,3 +184,22 @@ def test_nothing_known_is_said() -> None:
     told = explain(Engine(Settings(), now=0.0))
     assert (told.mean, told.score) == (1.0, 100.0)
     assert told.reasons[0].startswith("NO_EVIDENCE")
+
+
+def test_the_same_answer_again_only_lasts_longer() -> None:
+    """Nothing is assessed anew for it, and yet it counts until its own time is over."""
+    engine = Engine(Settings(), now=0.0)
+    component = Component("db", 2.0, evidence=(Evidence("probe", 0.6, 10.0),))
+    engine.observe({"db": component})
+    engine.advance(8.0)
+    before = engine.assessment
+    engine.reported(component, Evidence("probe", 0.6, 18.0))
+    assert engine.assessment is before
+    engine.advance(17.0)
+    assert engine.assessment.known
+    engine.advance(18.0)
+    assert not engine.assessment.known
+    engine.reported(component, Evidence("probe", 0.6, 28.0))
+    assert engine.assessment.known  # nothing was, so that is news
+    engine.reported(component, Evidence("probe", 0.3, 28.0))
+    assert engine.assessment.mean == pytest.approx(0.3)

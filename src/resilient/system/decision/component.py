@@ -82,6 +82,12 @@ class Component:
         """What evidence of one kind says."""
         return [one.value for one in self.evidence if one.signal == signal]
 
+    def says(self, evidence: Evidence, now: float) -> bool:
+        """Whether the same is known already: as good, of the same kind, and both fresh at `now`."""
+        known = [one for one in self.evidence if one.signal == evidence.signal]
+        same = [one.value == evidence.value and now < one.until for one in known]
+        return same == [True] and now < evidence.until
+
     def boundaries(self) -> list[float]:
         """The instants at which what is known changes by the mere passing of time."""
         return [one.until for one in self.evidence] + [self.softened_until, self.blind_from]

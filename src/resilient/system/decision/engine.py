@@ -128,8 +128,11 @@ class Engine:
         """
         held = self.components.get(component.name)
         before = [1.0] if held is None else held.values("probe")
+        again = held is not None and held.says(evidence, self.now)
         held = (held or component).having(evidence)
-        self.observe({**self.components, component.name: held})
+        self.components = {**self.components, component.name: held}
+        if not again:  # else it only lasts longer, and the score is what it was
+            self._feed()
         if evidence.signal == "probe" and evidence.value == 0 and 0 not in before:
             self._trips(held, f"TRIP: the probe of CRITICAL {held.name} failed")
 

@@ -93,6 +93,7 @@ class Steady:
     def take(self, settings: Settings) -> None:
         """Decide by these settings from now on; what has lasted so far counts."""
         self.settings = settings
+        self._lacked = min(self._lacked, settings.confirm_worse)  # what is over is not owed
         normal, degraded = settings.thresholds[1] / 100, settings.thresholds[3] / 100
         self._lower = {Mode.NORMAL: normal, Mode.DEGRADED: degraded, Mode.EMERGENCY: -1.0}
         self._return = {
@@ -178,7 +179,7 @@ class Steady:
         worse, better = self._worsening(), self._improving()
         if worse < NEVER:
             return worse, self._worse_at(worse)
-        if better is not None and not self.waits:
+        if better is not None and not self.waits and self._bears(_better(self.mode)):
             at = max(better.since + self._confirm(), self.entered + self._dwell(), self.now)
             if at < better.ends:
                 return at, _better(self.mode)
@@ -244,6 +245,10 @@ class Steady:
         if self.smoothed >= edge:
             return _Clock(self.now if self._above is None else self._above, crossing)
         return None if crossing == NEVER else _Clock(crossing, NEVER)
+
+    def _bears(self, mode: Mode) -> bool:
+        """Whether `mode` would not begin to worsen at once: else both might change for ever."""
+        return self.target >= self._lower[mode]
 
     def _worse_at(self, at: float) -> Mode:
         shown = self.shows(self._score_at(at))
