@@ -189,3 +189,29 @@ def test_bad_settings_are_refused(setting: str, settings: dict[str, Any]) -> Non
     """The error names the setting."""
     with pytest.raises(ConfigError, match=f"^{setting}="):
         Codec(**settings)
+
+
+def test_what_is_too_deep_is_refused_both_ways() -> None:
+    """A hundred thousand lists in each other end no thread: they are refused like other values."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(TypeError, match="cannot be stored"):
+        Codec().encode(deep)
+    with pytest.raises(StoreError, match="cannot be decoded"):
+        Codec().decode(b"R\x01\x00" + b"\x91" * 100_000)
+
+
+def test_what_is_compressed_can_be_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value beyond what is ever unpacked is stored as it is, and comes back."""
+    monkeypatch.setattr("resilient.storage.codec.LARGEST", 1000)
+    codec = Codec(compress_above=10)
+    for size in (100, 990, 996, 997, 998, 1000, 5000):
+        assert codec.decode(codec.encode(b"x" * size)) == b"x" * size
+
+
+def test_a_secret_is_of_bytes_and_not_shown() -> None:
+    """A text is refused when the codec is made, not at the first value."""
+    with pytest.raises(ConfigError) as caught:
+        Codec(secret="hunter2")  # type: ignore[arg-type]  # noqa: S106  (a case)
+    assert "hunter2" not in str(caught.value)

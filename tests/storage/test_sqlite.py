@@ -220,7 +220,7 @@ def test_damage_that_shows_later_is_set_aside_too(path: Path) -> None:
 def test_a_replaced_file_is_noticed(path: Path) -> None:
     """Another process has set the file aside: the next write goes where everybody reads."""
     ours, theirs = (SQLiteFile(path, SCHEMA, disposable=True) for _ in range(2))
-    theirs._replace(sqlite3.DatabaseError("malformed"))
+    theirs._renew(theirs._readers.age, sqlite3.DatabaseError("malformed"))
     ours.write(adding(1, b"ours")).result(10)
     assert count(theirs) == 1
     assert count(ours) == 1
@@ -242,7 +242,6 @@ def test_a_child_does_not_use_the_parents_connections(file: SQLiteFile) -> None:
     if child == 0:
         code = 1
         try:
-            file.after_fork()
             file.write(adding(2, b"child")).result(10)
             code = 0 if count(file) == 2 else 2
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import zlib
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -19,7 +19,7 @@ COMPRESSED, SIGNED = 1, 2
 DIGEST = 32
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes that a value may have when it is unpacked: a few bytes can say that they are a terabyte."""
+"""Bytes below which a value is compressed: a few bytes can say that they are a terabyte."""
 
 
 class Codec:
@@ -47,8 +47,8 @@ class Codec:
         compress_above: int | None = None,
         secret: bytes | None = None,
     ) -> None:
-        if secret is not None and not secret:
-            raise ConfigError("secret", secret, "bytes that are not empty, or None")
+        if secret is not None and not (isinstance(cast("object", secret), bytes) and secret):
+            raise ConfigError("secret", "(not shown)", "bytes that are not empty, or None")
         self.type = type
         self._compress_above = compress_above
         self._secret = secret
@@ -65,12 +65,12 @@ class Codec:
         """
         try:
             payload = self._encoder.encode(value)
-        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             message = f"{_short(value)} cannot be stored: {error}"
             raise TypeError(message) from error
         self._check(value, payload)
         flags = 0
-        if self._compress_above is not None and len(payload) > self._compress_above:
+        if self._compress_above is not None and self._compress_above < len(payload) < LARGEST:
             smaller = zlib.compress(payload, 1)
             if len(smaller) < len(payload):
                 payload, flags = smaller, COMPRESSED
@@ -89,17 +89,18 @@ class Codec:
             if head[2] & COMPRESSED:
                 payload = _unpacked(payload)
             return self._decoder.decode(payload)
-        except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise StoreError(key, f"it cannot be decoded: {error}") from error
 
     def _check(self, value: object, payload: bytes) -> None:
         """See that it comes back equal, while whoever wrote it can still be told."""
         try:
             back = self._decoder.decode(payload)
-        except msgspec.MsgspecError as error:
+            differs = back != value
+        except (msgspec.MsgspecError, RecursionError) as error:
             message = f"{_short(value)} cannot be read back as {self.type!r}: {error}"
             raise TypeError(message) from error
-        if back != value:
+        if differs:
             where, before, after = _difference(value, back, "value")
             if before is None and after is None:
                 return  # only a NaN, which equals nothing
@@ -123,7 +124,7 @@ class Codec:
 
     @staticmethod
     def _digest(secret: bytes, head: bytes, key: str, payload: bytes) -> bytes:
-        name = key.encode()
+        name = key.encode("utf-8", "surrogatepass")
         message = b"".join((head, len(name).to_bytes(8, "big"), name, payload))
         return hmac.digest(secret, message, "sha256")
 
@@ -153,5 +154,8 @@ def _difference(value: Any, back: Any, where: str) -> tuple[str, Any, Any]:
 
 
 def _short(value: object) -> str:
-    text = f"{type(value).__name__} {value!r}"
+    try:
+        text = f"{type(value).__name__} {value!r}"
+    except Exception as error:  # noqa: BLE001  (an application's value may refuse in any way)
+        text = f"{type(value).__name__} (its repr raises {type(error).__name__})"
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004  (a line)

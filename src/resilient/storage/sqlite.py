@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from resilient.errors import StoreError
+from resilient.storage import forks
 from resilient.storage.filelock import FileLock
+from resilient.storage.readers import Readers
 from resilient.storage.writer import GroupWriter
 
 __all__ = ["SQLiteFile"]
@@ -22,11 +25,14 @@ T = TypeVar("T")
 Migration = Sequence[str]
 _log = logging.getLogger("resilient")
 
-READERS = 8
-"""Connections for reading that are kept open."""
-
 LOOK = 1.0
 """Seconds after which a reader makes sure that the file is still the one it has open."""
+
+TRIES = 3
+"""Times that a read is tried while the file is replaced under it."""
+
+QUIET = 5.0
+"""Seconds that a fork waits for the end of a transaction or a read of another thread."""
 
 PATIENCE = 5000
 """Milliseconds that SQLite waits for another process which does not know of the file lock."""
@@ -36,6 +42,7 @@ class SQLiteFile:
     """One file in WAL mode. Several processes may open it; none writes without the file lock.
 
     * `path`: the file; its directory must exist. Beside it lie ``-wal``, ``-shm`` and ``.lock``.
+      Where that is, is settled now: neither another working directory nor another link moves it.
     * `migrations`: statements that bring the schema from one version to the next, oldest first;
       the version is SQLite's ``user_version``. A file of a later version is refused.
     * `durable`: whether a commit survives a power cut (``synchronous=FULL``) or, if false, only the
@@ -63,7 +70,7 @@ class SQLiteFile:
         disposable: bool = False,
         limit: int = 10_000,
     ) -> None:
-        self.path = path
+        self.path = path = Path(os.path.realpath(path))
         self.set_aside: list[Path] = []
         self._migrations = migrations
         self._synchronous: Literal["FULL", "NORMAL"] = "FULL" if durable else "NORMAL"
@@ -73,12 +80,14 @@ class SQLiteFile:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._looked = time.monotonic()
-        self._readers: list[sqlite3.Connection] = []
-        self._orphans: list[sqlite3.Connection] = []
-        self._closed = False
+        self._readers = Readers(self._connect_reader)
+        self._held_for_fork = False
+        self._quiet_for_fork = True
+        self._spoilt = False
         self._writer = GroupWriter(path.name, self._commit, limit)
         with self._lock, self._speaking(), self._guard.held():
             self._mended(self._open)
+        forks.watch(self)
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Have `work` done in a transaction, which others may share; told when it is committed.
@@ -88,19 +97,21 @@ class SQLiteFile:
         return self._writer.submit(work)
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """Read at once, on this thread: what is committed, by whichever process."""
+        """Read at once, on this thread: what is committed, by whichever process.
+
+        It waits for no write. Raises `StoreError`.
+        """
         with self._speaking():
-            try:
-                reader = self._reader()
-                with _closed_on_error(reader):
-                    found = reader.execute(statement, parameters).fetchall()
-            except sqlite3.DatabaseError as error:
-                if not (self._disposable and _damaged(error)):
-                    raise
-                self._replace(error)
-                return []
-            self._give_back(reader)
-            return found
+            for attempt in range(1, TRIES + 1):
+                self._look()
+                age = self._readers.age
+                try:
+                    with self._readers.lent() as reader:
+                        return reader.connection.execute(statement, parameters).fetchall()
+                except sqlite3.DatabaseError as error:
+                    if attempt == TRIES or not self._helped(error, age):
+                        raise
+        raise AssertionError  # pragma: no cover  (the last attempt returns or raises)
 
     @property
     def waiting(self) -> int:
@@ -114,8 +125,11 @@ class SQLiteFile:
 
     def size(self) -> int:
         """Bytes of the file and of its log."""
-        found = (self.path, self.path.with_name(self.path.name + "-wal"))
-        return sum(one.stat().st_size for one in found if one.exists())
+        found = 0
+        for ending in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):  # the log comes and goes
+                found += Path(f"{self.path}{ending}").stat().st_size
+        return found
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything submitted is committed; False if `timeout` seconds passed first."""
@@ -124,30 +138,48 @@ class SQLiteFile:
     def close(self, timeout: float | None = None) -> bool:
         """Commit what waits, stop the writer and close the file; False if that took longer."""
         ended = self._writer.close(timeout)
-        with self._lock:
-            self._closed = True
-            if ended and self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            while self._readers:
-                self._readers.pop().close()
-            self._guard.close()
-        return ended
+        self._readers.close()
+        if ended:
+            with self._lock:
+                self._release()
+        return ended  # if not, the writer closes what it uses when it is done with it
+
+    def before_fork(self) -> None:
+        """Close all that is open; see `resilient.storage.forks`."""
+        self._held_for_fork = self._lock.acquire(timeout=QUIET)
+        busy = self._connection is not None and self._connection.in_transaction
+        quiet = self._readers.pause(QUIET)
+        self._quiet_for_fork = self._held_for_fork and quiet and not busy
+        if self._quiet_for_fork:
+            self._release()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on; what is needed is opened again."""
+        self._readers.resume()
+        if self._held_for_fork:
+            self._lock.release()
 
     def after_fork(self) -> None:
-        """Use nothing of the parent's: SQLite forbids it. What was open stays unused."""
+        """Go on as a child, with none of the writes that wait in the parent.
+
+        If somebody used the file all the time that the fork waited for, the child cannot use it.
+        """
+        self._spoilt = not self._quiet_for_fork
         self._lock = threading.RLock()
         self._writer.after_fork()
         self._guard.after_fork()
-        # Closing them here could take the parent's locks away, so they are kept, and never used.
-        self._orphans += self._readers + ([self._connection] if self._connection else [])
-        self._readers = []
-        self._connection = None
+        self._readers.after_fork()
 
     def _commit(self, works: list[Callable[[Any], Any]]) -> list[Any]:
         """One transaction for all of them; runs on the writer's thread."""
-        with self._lock, self._speaking(), self._guard.held():
-            return self._mended(lambda: self._transaction(works))
+        self._check()
+        with self._lock, self._speaking():
+            try:
+                with self._guard.held():
+                    return self._mended(lambda: self._transaction(works))
+            finally:
+                if self._readers.closed:
+                    self._release()
 
     def _transaction(self, works: list[Callable[[Any], Any]]) -> list[Any]:
         connection = self._current()
@@ -158,6 +190,9 @@ class SQLiteFile:
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                if connection.in_transaction:  # it would be in the way of all that follow
+                    self._disconnect()
             raise
         return results
 
@@ -173,23 +208,22 @@ class SQLiteFile:
 
     def _current(self) -> sqlite3.Connection:
         """The connection for writing; a new one if somebody has replaced the file."""
-        if self._connection is None or self._identity != _identity(self.path):
+        if self._connection is None or self._stale():
             self._open()
         assert self._connection is not None  # noqa: S101  (for the type checker)
         return self._connection
 
     def _open(self) -> None:
         """Open, and bring the schema up to date; the caller holds the file lock."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        while self._readers:
-            self._readers.pop().close()
+        self._disconnect()
+        if self._identity is not None and not self.path.exists():
+            _log.warning("%s is gone; it is begun anew", self.path)
         connection = self._connect()
         with _closed_on_error(connection):
             connection.execute("PRAGMA journal_mode=WAL")
             self._migrate(connection)
         self._connection, self._identity = connection, _identity(self.path)
+        self._readers.renew()
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -206,53 +240,79 @@ class SQLiteFile:
         connection.execute(f"PRAGMA user_version={newest}")
         connection.execute("COMMIT")
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, mode: Literal["rwc", "rw"] = "rwc") -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, timeout=PATIENCE / 1000, isolation_level=None, check_same_thread=False
+            f"{self.path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=PATIENCE / 1000,
+            isolation_level=None,
+            check_same_thread=False,
         )
         with _closed_on_error(connection):
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
             connection.execute("PRAGMA recursive_triggers=ON")
         return connection
 
-    def _reader(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreError(str(self.path), "it is closed")
-        if time.monotonic() > self._looked + LOOK:
-            self._look()
-        try:
-            return self._readers.pop()
-        except IndexError:
-            reader = self._connect()
-            with _closed_on_error(reader):
-                reader.execute("PRAGMA query_only=ON")
-            return reader
+    def _connect_reader(self) -> sqlite3.Connection:
+        reader = self._connect("rw")  # not to make an empty file while it is being replaced
+        with _closed_on_error(reader):
+            reader.execute("PRAGMA query_only=ON")
+        return reader
 
-    def _give_back(self, reader: sqlite3.Connection) -> None:
-        if self._closed or len(self._readers) >= READERS:
-            reader.close()
-        else:
-            self._readers.append(reader)
+    def _check(self) -> None:
+        """Refuse what a child cannot do."""
+        if self._spoilt:
+            raise StoreError(str(self.path), "it was in use when this process was forked")
 
     def _look(self) -> None:
-        """Open the file anew if another process has replaced it."""
-        with self._lock:
-            self._looked = time.monotonic()
-            if self._identity != _identity(self.path):
-                with self._guard.held():
-                    self._mended(self._open)
+        """Now and then, open the file anew if another process has replaced it."""
+        if self._readers.closed:
+            raise StoreError(str(self.path), "it is closed")
+        self._check()
+        now = time.monotonic()
+        if now > self._looked + LOOK:
+            self._looked = now
+            if self._stale():
+                self._renew(self._readers.age)
 
-    def _replace(self, error: sqlite3.DatabaseError) -> None:
-        with self._lock, self._guard.held():
-            if self._identity == _identity(self.path):
-                self._put_aside(error)
-            self._mended(self._open)
+    def _helped(self, error: BaseException, age: int) -> bool:
+        """Whether a read that failed may be tried again; it had a file of that age open."""
+        if not isinstance(error, sqlite3.DatabaseError):
+            return False
+        damage = error if self._disposable and _damaged(error) else None
+        if damage is None and age == self._readers.age and not self._stale():
+            return False
+        self._renew(age, damage)
+        return True
+
+    def _renew(self, age: int, damage: sqlite3.DatabaseError | None = None) -> None:
+        """Open the file anew, unless somebody has since; set it aside if it shows `damage`."""
+        with self._lock:
+            if self._readers.closed or self._readers.age != age:
+                return
+            with self._guard.held():
+                if damage is not None and not self._stale():
+                    self._put_aside(damage)
+                self._mended(self._open)
+
+    def _stale(self) -> bool:
+        """Whether what is open is not, or no longer, the file of that path."""
+        return self._identity is None or self._identity != _identity(self.path)
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _release(self) -> None:
+        if not self._spoilt:  # otherwise it is the parent's
+            self._disconnect()
+        self._guard.close()
 
     def _put_aside(self, error: sqlite3.DatabaseError) -> None:
         """Rename the file and what belongs to it; the caller holds the file lock."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._disconnect()
+        self._identity = None
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
         for ending in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
@@ -283,8 +343,10 @@ def _attempt(connection: sqlite3.Connection, work: Callable[[Any], Any]) -> Any:
     connection.execute("SAVEPOINT job")
     try:
         result = work(connection)
-    except Exception as error:
+    except BaseException as error:
         if isinstance(error, sqlite3.DatabaseError) and _damaged(error):
+            raise
+        if not connection.in_transaction:  # a full disk undoes all of it, the savepoint too
             raise
         connection.execute("ROLLBACK TO job")
         connection.execute("RELEASE job")

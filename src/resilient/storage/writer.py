@@ -29,7 +29,7 @@ class _Job(NamedTuple):
 class GroupWriter:
     """A thread that hands batches of jobs to `commit`, in order. It starts on first need.
 
-    `commit` is given functions of a connection. It returns one result or `Exception` for each once
+    `commit` is given functions of a connection. It returns one result or exception for each once
     all is on disk, or raises, and then none of them has happened.
 
     Example::
@@ -51,18 +51,19 @@ class GroupWriter:
         self._changed = threading.Condition()
         self._jobs: deque[_Job] = deque()
         self._thread: threading.Thread | None = None
-        self._busy = False
+        self._busy = 0
         self._closed = False
 
     @property
     def waiting(self) -> int:
         """Jobs that are not yet on disk."""
-        return len(self._jobs)
+        return len(self._jobs) + self._busy
 
     def submit(self, work: Callable[[Any], T]) -> Future[T]:
         """Have `work` done in a transaction; the future is told when it is on disk.
 
-        Raises `StoreError` if `limit` jobs wait already, or the writer is closed.
+        Raises `StoreError` if `limit` jobs wait already, the writer is closed, or no thread is to
+        be had.
         """
         job = _Job(work, Future())
         with self._changed:
@@ -70,11 +71,10 @@ class GroupWriter:
                 raise StoreError(self.name, "it is closed")
             if len(self._jobs) >= self._limit:
                 raise StoreError(self.name, f"{self._limit} writes are waiting already")
-            self._jobs.append(job)
             if self._thread is None:
                 self._start()
-            else:
-                self._changed.notify_all()
+            self._jobs.append(job)
+            self._changed.notify_all()
         return job.done
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -97,18 +97,22 @@ class GroupWriter:
         self._changed = threading.Condition()
         self._jobs.clear()
         self._thread = None
-        self._busy = False
+        self._busy = 0
 
     def _start(self) -> None:
         name = f"resilient-writer-{self.name}"
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise StoreError(self.name, str(error)) from error
+        self._thread = thread
 
     def _work(self) -> None:
         while batch := self._next():
             self._write([job for job in batch if job.done.set_running_or_notify_cancel()])
             with self._changed:
-                self._busy = False
+                self._busy = 0
                 self._changed.notify_all()
 
     def _next(self) -> list[_Job]:
@@ -116,7 +120,7 @@ class GroupWriter:
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closed, IDLE)
             taken = [self._jobs.popleft() for _ in range(min(BATCH, len(self._jobs)))]
-            self._busy = bool(taken)
+            self._busy = len(taken)
             if not taken:
                 self._thread = None
             return taken
@@ -126,19 +130,19 @@ class GroupWriter:
             return
         try:
             results = self._commit([job.work for job in batch])
-        except Exception as error:  # noqa: BLE001  (told to everybody who waits)
+        except BaseException as error:  # noqa: BLE001  (told to everybody who waits)
             for job in batch:
                 job.done.set_exception(_own(error))
             return
         self.commits += 1
         for job, result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 job.done.set_exception(result)
             else:
                 job.done.set_result(result)
 
 
-def _own(error: Exception) -> Exception:
+def _own(error: BaseException) -> BaseException:
     """An object for each waiter: a traceback that all add to would grow without end."""
     if isinstance(error, StoreError):
         own = StoreError(*error.args)
