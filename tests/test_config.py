@@ -458,3 +458,63 @@ def test_the_numbers_of_one_rate_belong_together() -> None:
     assert theirs.rates.words == "5 in 60 s, 9 at once"
     assert own.rates.words == "2 in 1 s, 2 at once"
     assert resilient.rate_limit("c", algorithm="fixed_window").rates.burst == 5
+
+
+@pytest.mark.parametrize("name", ["PAYMENTS_API", "payments_api", "Payments_Api"])
+def test_a_variable_about_one_policy_may_be_written_in_either_case(name: str) -> None:
+    """One whose name is in small letters is not ignored in silence."""
+    configure(environ={f"RESILIENT_BREAKER__{name}__RESET_TIMEOUT": "7"})
+    assert "7 s open" in resilient.breaker("payments-api").describe()
+
+
+def test_spaces_between_thresholds() -> None:
+    """A list in the environment may be written as one writes lists."""
+    made = configure(environ={"RESILIENT_MODE_THRESHOLDS": "96, 85 ,70, 50,25"})
+    assert made.settings["mode.thresholds"].value == (96.0, 85.0, 70.0, 50.0, 25.0)
+
+
+def test_a_file_may_begin_with_a_mark(tmp_path: Path) -> None:
+    """Some editors write a byte order mark."""
+    (tmp_path / "resilient.toml").write_bytes(b"\xef\xbb\xbf[retry]\nattempts = 4\n")
+    assert configure(environ={}).settings["retry.attempts"].value == 4
+
+
+def test_a_file_that_is_too_deep(tmp_path: Path) -> None:
+    """It is refused like any other that is no good."""
+    (tmp_path / "resilient.toml").write_text("x = " + "[" * 100_000, "utf-8")
+    with pytest.raises(ConfigError, match="a file of TOML in UTF-8"):
+        configure(environ={})
+
+
+@pytest.mark.parametrize(
+    ("environ", "code"),
+    [
+        ({"RESILIENT_CACHE_PASSWORD": "hunter2"}, {}),
+        ({"RESILIENT_QUEUE_API_KEY": "hunter2"}, {}),
+        ({}, {"cach": {"redis_url": "redis://:hunter2@cache/0"}}),
+        ({}, {"cache": {"redis_url": ["redis://:hunter2@cache/0"]}}),
+        ({}, {"cache": {"redis_url": {"x": {"y": "redis://:hunter2@cache/0"}}}}),
+        ({}, {"cache": {"redis_secret": "hunter2"}}),
+        ({}, {"cache": {"redis": {"password": "hunter2"}}}),
+    ],
+)
+def test_secrets_in_the_wrong_place_are_not_shown(
+    environ: dict[str, str], code: dict[str, Any]
+) -> None:
+    """The error ends up in a log."""
+    with pytest.raises(ConfigError) as caught:
+        configure(environ=environ, **code)
+    assert "hunter2" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [1_000_001, 10**12])
+def test_a_bulkhead_that_would_take_all_memory_is_refused(limit: int) -> None:
+    """In the program, when one is made, and when it lives: then nothing has changed."""
+    with pytest.raises(ConfigError, match="from 1 to 1000000"):
+        resilient.bulkhead("reports", limit=limit)
+    configure(environ={}, bulkhead={"limit": 2})
+    living = resilient.bulkhead("reports")
+    with pytest.raises(ConfigError, match=r"bulkhead\.limit=.*from 1 to 1000000"):
+        configure(environ={}, bulkhead={"limit": limit})
+    assert living.limit == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -646,3 +647,32 @@ def test_nothing_but_a_value_error_comes_of_reading(setting: Setting, value: obj
             continue
         assert setting.read(read) == read  # what is taken once is taken again
     assert SECTIONS[setting.section][setting.name] is setting
+
+
+def test_what_nobody_uses_any_more_refuses_nothing() -> None:
+    """A policy in a circle of references is no living one, even before it is collected."""
+    gc.collect()
+    gc.disable()
+    try:
+        change(bulkhead={"limit": 2})
+        circle: list[Any] = [resilient.bulkhead("reports")]
+        circle.append(circle)
+        del circle
+        change()
+    finally:
+        gc.enable()
+
+
+def test_a_child_of_a_fork_during_a_reload_reloads() -> None:
+    """The parent's lock, held at that instant, is not waited for."""
+    configuration = change(retry={"attempts": 4})
+    with configuration._lock:
+        child = os.fork()
+        if child == 0:
+            done: list[object] = []
+            thread = threading.Thread(target=lambda: done.append(configuration.reload()))
+            thread.daemon = True
+            thread.start()
+            thread.join(10)
+            os._exit(0 if done == [{}] else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +45,7 @@ class Configuration:
         self._lock = threading.Lock()
         self.path: Path | None = None
         self.settings: Mapping[str, SettingValue] = MappingProxyType({})
+        _made.add(self)
 
     def reload(self) -> Mapping[str, SettingValue]:
         """Read files and environment again, and let every policy follow; return what changed.
@@ -98,3 +100,16 @@ def configure(
     made = Configuration(named, os.environ if environ is None else environ, code)
     made.reload()
     return made
+
+
+_made: weakref.WeakSet[Configuration] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A fresh lock for each: a thread of the parent may have been reading."""
+    for one in _made:
+        one._lock = threading.Lock()  # noqa: SLF001  (of this module)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

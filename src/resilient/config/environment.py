@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from resilient.config.sources import ENVIRONMENT, Source, near, read_one
 from resilient.core.defaults import NAMED, SECTIONS, SETTINGS
 from resilient.core.setting import Setting, masked
-from resilient.core.values import Given
+from resilient.core.values import Given, folded
 from resilient.errors import ConfigError
 
 __all__ = ["PATH", "names_of", "read_environment"]
@@ -68,7 +68,7 @@ def _for_one(environ: Mapping[str, str], source: Source) -> Iterator[tuple[str, 
                 known = (f"{start}<NAME>__{each.upper()}" for each in SECTIONS[section])
                 source.problems.append(_refusal(variable, environ, known))
             else:
-                yield variable, setting, name
+                yield variable, setting, folded(name)
 
 
 def _unknown(environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -93,4 +93,4 @@ def _refusal(
 ) -> ConfigError:
     allowed = f"a variable of ours: {near(variable, known)}"
     origin = f"environment variable {variable}"
-    return ConfigError(variable, masked(environ[variable]), allowed, origin)
+    return ConfigError(variable, masked(environ[variable], variable), allowed, origin)

@@ -34,11 +34,11 @@ def _read_file(path: Path, origin: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415  (only programs that configure from files load it)
 
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin with a mark
     except OSError as error:
         allowed = f"a file that can be read ({error.strerror})"
         raise ConfigError("path", os.fspath(path), allowed, origin) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         allowed = f"a file of TOML in UTF-8 ({error})"
         raise ConfigError("path", os.fspath(path), allowed, origin) from error
     if path.name != "pyproject.toml":

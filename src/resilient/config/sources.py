@@ -84,4 +84,4 @@ def read_one(source: Source, setting: Setting, name: str | None, value: Any, lik
 
 
 def _refuse(source: Source, setting: str, value: object, allowed: str, origin: str) -> None:
-    source.problems.append(ConfigError(setting, masked(value), allowed, origin))
+    source.problems.append(ConfigError(setting, masked(value, setting), allowed, origin))

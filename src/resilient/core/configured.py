@@ -7,9 +7,11 @@ the first policy is told, so that a bad value changes nothing at all.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import weakref
+from contextlib import suppress
 from typing import Any, Protocol
 
 from msgspec import UNSET, UnsetType
@@ -47,6 +49,13 @@ class Configured:
 
     def apply(self, values: Values) -> None:
         """Let everybody follow `values`. Raises `ConfigError`, and then nothing has changed."""
+        with suppress(ConfigError):
+            return self._apply(values)
+        gc.collect()  # perhaps only a policy refused which nobody uses any more
+        self._apply(values)
+        return None
+
+    def _apply(self, values: Values) -> None:
         with self._lock:
             plans = [(one, _planned(one, recipe, values)) for one, recipe in self._all()]
             self.values = values

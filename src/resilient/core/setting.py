@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -13,6 +14,9 @@ import msgspec
 from resilient.errors import ConfigError
 
 __all__ = ["Kind", "Setting", "masked", "number", "seconds", "text", "whole"]
+
+_SECRET = re.compile(r"passw|secret|token|credential|api_?key", re.IGNORECASE)
+"""What a name has in it whose value is nobody's business. No setting of ours is called so."""
 
 NONE = "none"
 """What a file or an environment variable writes for `None`: TOML has no word for it."""
@@ -55,13 +59,20 @@ def text(words: str, pattern: str = ".") -> Kind:
     return Kind(Annotated[str, msgspec.Meta(pattern=pattern)], words, none=True)
 
 
-def masked(value: object) -> object:
-    """`value` as it may be shown: an address without its password.
+def masked(value: object, name: str = "") -> object:
+    """`value` as it may be shown: an address without its password, no value of a secret's `name`.
 
     Example::
 
         masked("redis://me:secret@cache/0")  # "redis://me:***@cache/0"
+        masked({"password": "secret"})  # {"password": "***"}
     """
+    if _SECRET.search(name):
+        return "***"
+    if isinstance(value, Mapping):
+        return {each: masked(one, str(each)) for each, one in value.items()}
+    if isinstance(value, list):
+        return [masked(one) for one in value]
     if not isinstance(value, str):
         return value
     return re.sub(r"(://[^/@]*?:).*@|([?&]password=)[^&]*", _mask, value)
@@ -107,7 +118,7 @@ class Setting(msgspec.Struct, frozen=True):
         elif isinstance(value, os.PathLike):
             value = os.fspath(value)
         if lax and self.kind.type == tuple[float, ...]:
-            value = value.split(",")
+            value = [each.strip() for each in value.split(",")]
         try:
             found = msgspec.convert(value, self.kind.type, strict=not lax)
         except msgspec.MsgspecError as error:

@@ -83,7 +83,7 @@ class Recipe:
     the section, or of `name` in it. `make` gets all settings, those given, and what is `fixed`.
     Calling a recipe raises `ConfigError`, which names the origin of a configured value.
 
-    There is one for each policy, so it is small.
+    There is one for each policy, so it is small: of what was given, names and values in a row.
     """
 
     __slots__ = ("_fixed", "_given", "_make", "_name", "_section")
@@ -96,22 +96,23 @@ class Recipe:
         make: Callable[..., Any],
         *fixed: Any,
     ) -> None:
+        known = SECTIONS[section]
         self._section = section
         self._name = name
-        self._given = tuple(given.get(each, UNSET) for each in SECTIONS[section])
+        pairs = (pair for pair in given.items() if pair[1] is not UNSET and pair[0] in known)
+        self._given = tuple(each for pair in pairs for each in pair)
         self._make = make
         self._fixed = fixed
 
     @property
     def complete(self) -> bool:
         """Whether everything was given."""
-        return not any(value is UNSET for value in self._given)
+        return len(self._given) == 2 * len(SECTIONS[self._section])
 
     def __call__(self, values: Values) -> Any:
         """The rules."""
         found = values.of(self._section, self._name)
-        pairs = zip(found, self._given, strict=True)
-        given = {each: value for each, value in pairs if value is not UNSET}
+        given = dict(zip(self._given[::2], self._given[1::2], strict=True))
         try:
             return self._make({**found, **given}, given, *self._fixed)
         except ConfigError as error:

@@ -21,7 +21,10 @@ from resilient.policies.match import named, needed, whole
 from resilient.policies.ranks import Order
 from resilient.policies.waiting_room import WaitingRoom
 
-__all__ = ["Bulkhead", "bulkhead"]
+__all__ = ["MOST", "Bulkhead", "bulkhead"]
+
+MOST = 1_000_000
+"""The greatest limit: each place takes 8 bytes, and more calls at a time no process has."""
 
 
 class _NoPlaces(list[None]):
@@ -225,8 +228,8 @@ def bulkhead(  # noqa: PLR0913  (every setting of a bulkhead)
     """Let at most `limit` calls run at a time.
 
     * `name`: what errors and events call it.
-    * `limit`: may only be left out if the setting ``bulkhead.limit`` or ``bulkhead.<name>.limit``
-      has a value.
+    * `limit`: at most a million. May only be left out if the setting ``bulkhead.limit`` or
+      ``bulkhead.<name>.limit`` has a value.
     * `queue`: how many more calls may wait for a slot; those beyond are refused at once with
       `BulkheadFullError`. Default: the setting ``bulkhead.queue``, 0.
     * `max_wait`: the longest time to wait, in seconds; `None` is as long as the `deadline` leaves.
@@ -268,4 +271,6 @@ def _sizes(
         raise ConfigError("limit", None, needed("a whole number >= 1", "bulkhead", "limit", name))
     if queue == 0 and "max_wait" not in given:
         max_wait = None
-    return whole("limit", limit), queueing(queue, order, max_wait)
+    if whole("limit", limit) > MOST:
+        raise ConfigError("limit", limit, f"a whole number from 1 to {MOST}")
+    return limit, queueing(queue, order, max_wait)
