@@ -363,3 +363,25 @@ def test_one_that_raises_cancelled_error_by_itself_has_failed(desk: Desk) -> Non
     assert error_of(desk.next()) == "CancelledError()"
     errand.retire()
     assert hub.dispatcher.flush(PATIENCE)
+
+
+def test_the_closed_loop_it_was_given_on_does_not_make_it_run_twice() -> None:
+    """It then runs on a loop of the library's own, and still one run at a time."""
+    desk = Desk()
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    async def slow() -> str:
+        begun.release()
+        await asyncio.to_thread(go_on.wait, PATIENCE)
+        return "late"
+
+    async def give() -> Errand:
+        return desk.errand(slow, timeout=None)
+
+    errand = asyncio.run(give())
+    assert errand.start()
+    assert begun.acquire(timeout=PATIENCE)
+    assert not errand.start()
+    go_on.set()
+    assert desk.next().value == "late"
+    errand.retire()

@@ -65,7 +65,7 @@ class Errand:
         self._fn = fn
         self._time = time
         self._done = done
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a signal handler may look at the mode
         self._number = 0
         self._running = False
         self._began: float | None = None
@@ -96,6 +96,8 @@ class Errand:
     def start(self, *args: Any) -> bool:
         """Have the function called with `args` soon; False if the last run has not ended."""
         loop = self.listener.loop if self._is_async else None
+        if loop is not None and loop.is_closed():
+            loop = None  # the listener has one of its own then
         with self._lock:
             if self._running and not (self._loop is not None and self._loop.is_closed()):
                 return False
@@ -133,7 +135,7 @@ class Errand:
 
     def after_fork(self) -> None:
         """Nothing runs in the child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._running, self._told, self._task = False, True, None
 
     def _late(self) -> CallTimeoutError:

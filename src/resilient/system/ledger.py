@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -98,9 +98,12 @@ class Ledger:
         self._lock = threading.RLock()
 
     def components(
-        self, sources: Mapping[str, list[HealthSource]], now: float
+        self, sources: Mapping[str, list[HealthSource]], now: float, *, promised: bool = True
     ) -> dict[str, Component]:
-        """All that is known at `now`; what could not be asked is named in `troubles`."""
+        """All that is known at `now`; what could not be asked is named in `troubles`.
+
+        Unless anything is `promised`, the silence of a witness means nothing.
+        """
         self.troubles = [text for job in self.jobs.values() for text in job.notices()]
         self.marks = {name: mark for name, mark in self.marks.items() if now < mark.until}
         witnesses: dict[str, list[Witness]] = {}
@@ -108,10 +111,13 @@ class Ledger:
             if isinstance(job, Witness):
                 witnesses.setdefault(job.name, []).append(job)
         names = {*sources, *self.declared, *self.marks, *witnesses}
-        return {
+        found = {
             name: self._component(name, sources.get(name, []), witnesses.get(name, []), now)
             for name in names
         }
+        if promised:
+            return found
+        return {name: replace(one, blind_from=math.inf) for name, one in found.items()}
 
     def _component(
         self, name: str, sources: list[HealthSource], witnesses: list[Witness], now: float

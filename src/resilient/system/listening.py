@@ -6,6 +6,7 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from resilient.clock import Duration, seconds
@@ -17,7 +18,7 @@ from resilient.system.states import Mode, ModeChange
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Changes", "Listening"]
+__all__ = ["Changes", "Listening", "settle"]
 
 POLL = 0.1
 """Seconds between looks while waiting for a mode."""
@@ -205,11 +206,15 @@ class Listening(Operation):
                 listener.offer(change)
 
     def _own(self, listener: Listener) -> None:
-        self._owned[:] = [one for one in self._owned if not one.cancelled]
+        for one in [one for one in tuple(self._owned) if one.cancelled]:
+            with suppress(ValueError):  # another thread was quicker
+                self._owned.remove(one)
         self._owned.append(listener)
+        self._lodge(listener)
 
     def _add(self, told: _Told) -> None:
         self._told.append(told)
+        self._lodge(told.listener)
 
     def _remove(self, unwanted: Callable[[_Told], bool]) -> bool:
         gone = [told for told in tuple(self._told) if unwanted(told)]
@@ -221,8 +226,10 @@ class Listening(Operation):
     def _adopt(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Let async listeners that were registered without a loop run on `loop`."""
         for listener in (*(told.listener for told in tuple(self._told)), *self._owned):
-            if listener.loop is None or not listener.loop.is_running():
-                listener.loop = loop
+            settle(listener, loop)
+
+    def _lodge(self, listener: Listener) -> None:
+        """Do the same for one that came later, if a loop ticks the mode now."""
 
     def _until(self, timeout: Duration | None) -> float | None:
         if timeout is None:
@@ -241,6 +248,12 @@ class Listening(Operation):
             message = f"the mode is {self._current.name}, and was not {wanted.name} in time"
             raise TimeoutError(message)
         return min(POLL, left)
+
+
+def settle(listener: Listener, loop: asyncio.AbstractEventLoop | None) -> None:
+    """Have an async listener run on `loop`, unless it has one that runs."""
+    if listener.loop is None or not listener.loop.is_running():
+        listener.loop = loop
 
 
 def _sweep(told: list[_Told], owned: list[Listener]) -> None:

@@ -61,8 +61,9 @@ class Operation:
         self._dirt = object()
         self._inbox: deque[tuple[float, Command]] = deque()
         self._reports: dict[tuple[str, str], tuple[float, Command]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a signal may come before `_owner` is set
         self._owner = 0
+        self._resting = False
         self._sequence = 0
         self._noticing = Noticing(name)
         self._incidents = Incidents()
@@ -88,7 +89,7 @@ class Operation:
 
     def after_fork(self) -> None:
         """Take fresh locks in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._owner = 0
         self._time.after_fork()
         self._ledger.after_fork()
@@ -153,7 +154,7 @@ class Operation:
         dirt = self._dirt
         sources = self._sources()
         now, raw = self._time.read()
-        found = self._ledger.components(sources, now)
+        found = self._ledger.components(sources, now, promised=not self._resting)
         engine = self._engine
         for at, command in self._orders():
             engine.advance(at)
@@ -165,6 +166,7 @@ class Operation:
         engine.observe(found)
         self._current = engine.steady.mode
         self._tell()
+        jobs = [job for job in jobs if not (self._resting and job.rests)]
         if jobs:
             view = self._view()
             for job in jobs:

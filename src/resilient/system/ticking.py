@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from resilient.clock import Duration, seconds
-from resilient.system.listening import Listening
+from resilient.core.dispatch import Listener
+from resilient.system.listening import Listening, settle
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,31 +30,37 @@ class Ticking(Listening):
         self._halt = threading.Event()
         self._tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = {}
         self._closed = False
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()  # reentrant: a signal handler may close the mode
 
     def start(self) -> None:
         """Evaluate every `interval` seconds on a daemon thread, until `stop`. Twice is once.
 
         A mode with something to look after (a probe, a recovery, a runbook) starts by itself, if
-        it follows the machine's clock.
+        it follows the machine's clock; beside an event loop that ticks, the thread only steps in
+        when the loop is late.
 
         Example::
 
             mode.start()
         """
         with self._starting:
-            self._closed = False
+            self._closed = self._resting = False
             self._start()
+        self._touch()
 
     def _start(self) -> None:
         """Start the thread, unless it runs; under the lock."""
-        if self._ticker is not None and self._ticker.is_alive():
-            return
+        old = self._ticker
+        if old is not None and (old.ident is None or old.is_alive()):
+            return  # without an ident it is being started, by whom a signal has interrupted
         self._halt = threading.Event()
         tick = (weakref.ref(self), self._halt)
-        ticker = threading.Thread(target=_tick, args=tick, name="resilient-mode", daemon=True)
-        ticker.start()
-        self._ticker = ticker
+        self._ticker = threading.Thread(target=_tick, args=tick, name="resilient-mode", daemon=True)
+        try:
+            self._ticker.start()
+        except RuntimeError:
+            self._ticker = None
+            raise
 
     def stop(self) -> None:
         """End the thread of `start` and join it."""
@@ -61,13 +68,14 @@ class Ticking(Listening):
             self._closed = True
             ticker, self._ticker = self._ticker, None
             self._halt.set()
-        if ticker is not None and ticker is not threading.current_thread():
+        if ticker is not None and ticker.ident and ticker is not threading.current_thread():
             ticker.join()
 
     def close(self, timeout: Duration = 1.0) -> None:
         """Stop ticking, cancel what runs in the background, and tell listeners what is queued.
 
-        They have `timeout` seconds. The mode may still be read afterwards, and started again.
+        They have `timeout` seconds. The mode may still be read afterwards; but it asks nobody any
+        more, and expects to hear from nobody, until it is started again.
 
         Example::
 
@@ -84,12 +92,12 @@ class Ticking(Listening):
 
         limit = seconds("timeout", timeout, zero=True)
         tasks = self._tasks.pop(asyncio.get_running_loop(), [])
-        self._closed = last = not any(self._tasks.values())
+        last = not any(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self.stop)
-        if last:
+        if last:  # else another loop goes on with it
+            await asyncio.to_thread(self.stop)
             self._quit()
         await asyncio.to_thread(self.flush, limit)
 
@@ -112,9 +120,9 @@ class Ticking(Listening):
         import asyncio  # noqa: PLC0415  (loaded already: a loop runs)
 
         loop = asyncio.get_running_loop()
-        self._closed = False
-        self._adopt(loop)
+        self._closed = self._resting = False
         self._tasks.setdefault(loop, []).append(loop.create_task(self._tick_here()))
+        self._adopt(loop)  # after that: who comes in between finds the loop by itself
         return self
 
     async def __aexit__(
@@ -137,22 +145,37 @@ class Ticking(Listening):
         super().after_fork()
         self._ticker = None
         self._tasks = {}
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
 
     def _keep_ticking(self) -> None:
-        """Start, if there are jobs and nobody ticks yet."""
+        """Start the thread, if there are jobs; also beside a loop, which may be stuck one day."""
         if not self._ledger.jobs or self._time.injected:
             return
         if self._starting.acquire(blocking=False):  # not at once is at the next look
             try:
-                if not (self._closed or self._ticker is not None or any(self._tasks.values())):
+                if not self._closed and self._ticker is None:
                     self._start()
+            except RuntimeError:
+                pass  # no thread is to be had now: readers look, and the next look tries again
             finally:
                 self._starting.release()
 
+    def _lodge(self, listener: Listener) -> None:
+        running = [loop for loop in tuple(self._tasks) if loop.is_running()]
+        if running:
+            settle(listener, running[-1])
+
     def _quit(self) -> None:
+        self._resting = True
+        self._under_lock(self._touch)  # nobody is in the middle of polling any more
         for job in self._ledger.jobs.values():
             job.close()
+
+    def _watch(self) -> None:
+        """Bring up to date; beside a loop, only if that is late."""
+        late = not self._fresh_from <= self._clock.monotonic() < self._fresh_until
+        if late or not any(self._tasks.values()):
+            self._refresh()
 
     async def _tick_here(self) -> None:
         import asyncio  # noqa: PLC0415  (loaded already: a loop runs)
@@ -171,7 +194,7 @@ class Ticking(Listening):
 def _tick(mode: weakref.ref[Ticking], halt: threading.Event) -> None:
     """Evaluate until told to stop or until nobody holds the mode any more."""
     while (living := mode()) is not None:
-        living._refresh()  # noqa: SLF001  (the two are one mechanism)
+        living._watch()  # noqa: SLF001  (the two are one mechanism)
         pause = living._pause_until_due()  # noqa: SLF001
         del living
         if halt.wait(pause):

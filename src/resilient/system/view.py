@@ -54,6 +54,8 @@ class Job:
     """Together with the name it says which job another one replaces."""
     name = ""
     """Which component or procedure it is about."""
+    rests = False
+    """Whether it is polled no more once the mode is closed, until that is started again."""
 
     def poll(self, view: View, /) -> None:
         """Look at the time and at what is known, and begin what is due."""
@@ -79,6 +81,8 @@ class Job:
 
 class Witness(Job):
     """A job that has evidence about the component it is named after."""
+
+    rests = True
 
     def evidence(self, fresh_for: float, /) -> tuple[Evidence, ...]:
         """What it knows; `fresh_for` seconds is the life of evidence that has none of its own."""
