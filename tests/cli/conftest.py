@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from resilient.cli.demo import faults, loader
 from resilient.cli.demo.faults import FaultKind
-from resilient.cli.demo.tally import Change, Tally
+from resilient.cli.demo.loader import Record
+from resilient.cli.demo.tally import Change, Note, Tally
 
 _BARE = {FaultKind.KILL: "error", FaultKind.SLOW: "late", FaultKind.ERRORS: "error"}
 
@@ -35,11 +37,35 @@ def _tell(seconds: float) -> Tally:
         bare = next((_BARE[kind] for kind in wrong if kind in _BARE), "live")
         protected = "default" if zone.startswith("new") else "database"
         protected = protected if wrong else "live"
-        tally.record([("bare", at, 1.0 if bare == "late" else 0.004, bare, "")])
-        tally.record([("protected", at, 0.006, protected, "fresh")])
+        tally.record([Record("bare", at, 1.0 if bare == "late" else 0.004, bare)])
+        quality = "reduced" if wrong else "full"
+        tally.record([Record("protected", at, 0.006, protected, "fresh", not wrong, quality)])
     tally.changes.append(Change(5.0, "NORMAL", "DEGRADED", 60.0, ("upstream: <open> & refused",)))
     tally.changes.append(Change(9.0, "DEGRADED", "NORMAL", 97.0, ()))
-    tally.scores += [(i / 5, 100.0 - i % 40) for i in range(int(seconds * 5))]
+    for i in range(int(seconds * 5)):
+        tally.stand(_status(i / 5), i / 5)
+    for at, said in ((0.5, "healthy"), (4.2, "unhealthy"), (4.8, "failed"), (9.6, "healthy")):
+        tally.probe("upstream", said, at, "ConnectionRefusedError: <gone>")
+    tally.notes.append(Note(4.6, "alert", "upstream: component failed", bad=True))
+    tally.samples["normal"] = {"x-system-mode": "normal", "content-length": "7"}
     for at, state in ((0.0, "closed"), (4.5, "open"), (8.0, "half-open"), (8.1, "closed")):
         tally.circuit("upstream", state, at)
     return tally
+
+
+def _status(at: float) -> dict[str, Any]:
+    """What the service says of itself: not well from 5 s to 9 s, in one incident."""
+    well = not 5 <= at < 9
+    incident = {"number": 1, "at": 5.0, "worst": "DEGRADED", "detected_in": 0.5, "calls": 160,
+                "lasted": 4.0 if at > 9 else None, "availability": 1.0}  # fmt: skip
+    figures = {"latency": at / 1000, "throughput": 40.0, "error_rate": 0.0, "availability": 1.0}
+    declared = {"latency": 0.02, "throughput": None, "error_rate": None, "availability": None}
+    return {
+        "mode": "NORMAL" if well else "DEGRADED",
+        "score": 100.0 if well else 60.0,
+        "features": {"suggestions": "on" if well else "shut"},
+        "times": {"NORMAL": 40.0, "DEGRADED": 4.0, "EMERGENCY": 0.0},
+        "incidents": [] if at < 5 else [incident],
+        "impact": {"measured": figures, "expected": declared, "normal": declared,
+                   "worse": {"latency": 12.0}},
+    }  # fmt: skip

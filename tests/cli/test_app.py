@@ -8,6 +8,7 @@ import pytest
 
 from resilient.cli import app
 from resilient.cli.demo import run
+from resilient.cli.demo.loader import Record
 from resilient.cli.demo.tally import Tally
 
 
@@ -80,9 +81,9 @@ def test_the_status_is_the_protected_services(
 ) -> None:
     """0 only if it answered, and everything in time, whatever became of the bare one."""
     tally = Tally(45, 40, 1)
-    tally.record([("bare", 0.5, 1.0, "error", "")])
+    tally.record([Record("bare", 0.5, 1.0, "error")])
     for kind in kinds:
-        tally.record([("protected", 0.5, 0.01, kind, "")])
+        tally.record([Record("protected", 0.5, 0.01, kind)])
     options = run.Options(45, 40, tmp_path / "report.html", 1, plain=True)
     assert run._conclude(tally, options) == status
     assert "report.html" in capsys.readouterr().out

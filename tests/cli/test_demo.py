@@ -104,6 +104,11 @@ def test_the_protected_service_answers_everything(
     data = json.loads(page.findtext(".//script") or "")
     assert {"NORMAL", "DEGRADED"} <= {change["new"] for change in data["changes"]}
     assert {"live", "database", "default"} <= set(data["arms"]["protected"]["kinds"])
+    assert {"on", "shut"} <= {span["what"] for span in data["features"]["suggestions"]}
+    assert {"healthy", "failed"} <= {span["what"] for span in data["probes"]["upstream"]}
+    assert {"normal", "degraded"} <= set(data["headers"])
+    assert data["incidents"]
+    assert all(found["availability"] == 1 for found in data["incidents"])
     assert data["arms"]["protected"]["attempts"] < data["arms"]["bare"]["attempts"]
 
 

@@ -35,7 +35,7 @@ def test_contains_both_arms_the_faults_and_the_reasons(tally: Tally) -> None:
     page = parsed(report.render(tally))
     words = " ".join(page.itertext())
     for expected in ("bare service", "protected service", "upstream killed", "upstream slow",
-                     "upstream answers 500", "database locked", "NORMAL", "DEGRADED",
+                     "upstream answers 500", "database restored", "NORMAL", "DEGRADED",
                      "upstream: <open> & refused"):  # fmt: skip
         assert expected in words
     script = page.find(".//script")
@@ -43,6 +43,20 @@ def test_contains_both_arms_the_faults_and_the_reasons(tally: Tally) -> None:
     data = json.loads(script.text or "")
     assert data["arms"]["bare"]["kinds"]["late"] > 0
     assert data["changes"][0]["reasons"] == ["upstream: <open> & refused"]
+
+
+def test_shows_what_the_mode_did_and_what_it_cost(tally: Tally) -> None:
+    """Features and probes over time, incidents, times, the impact in percent, headers and a log."""
+    page = parsed(report.render(tally))
+    titles = {title.text for title in page.iter("{http://www.w3.org/2000/svg}title")}
+    assert "suggestions: shut, from 5.0 s" in titles
+    assert "upstream probe: failed, from 4.8 s; ConnectionRefusedError: <gone>" in titles
+    rows = [[cell.text or "" for cell in row] for row in page.iter("tr")]
+    assert ["1", "5.0 s", "DEGRADED", "0.5 s", "4.0 s", "160", "100.0 %"] in rows
+    assert ["DEGRADED", "mean latency", "8.8 ms", "20.0 ms", "20.0 ms", "12 % worse"] in rows
+    assert ["x-system-mode", "normal"] in rows
+    assert ["4.6 s", "alert", "upstream: component failed"] in rows
+    assert "NORMAL 40.0 s, DEGRADED 4.0 s" in " ".join(page.itertext())
 
 
 def test_loads_nothing(tally: Tally) -> None:

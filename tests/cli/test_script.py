@@ -25,13 +25,13 @@ def test_the_script_is_ordered_and_ends_with_recovery(seconds: float) -> None:
 
 
 def test_the_script_shows_every_kind_of_fault() -> None:
-    """Killed, slow, broken, and locked."""
+    """Killed, slow, broken, and restored."""
     assert {fault.kind for fault in faults.script(45)} == set(faults.FaultKind)
 
 
 def test_no_two_faults_of_the_upstream_overlap() -> None:
     """A behaviour that is set while another holds would hide it."""
-    upstream = [f for f in faults.script(45) if f.kind is not faults.FaultKind.LOCK]
+    upstream = [f for f in faults.script(45) if f.kind is not faults.FaultKind.RESTORE]
     assert all(a.end < b.start for a, b in itertools.pairwise(upstream))
 
 

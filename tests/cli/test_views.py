@@ -21,14 +21,19 @@ OPTIONS = run.Options(seconds=45, rate=40, report=Path("report.html"), seed=1, p
 def test_the_plain_view_writes_a_line(tally: Tally) -> None:
     """Time, fault, the last second of both services, mode, score and circuits."""
     stream = io.StringIO()
-    tally.status = {"mode": "DEGRADED", "score": 60.2, "circuits": {"upstream": "open"}}
+    tally.status = {
+        "mode": "DEGRADED",
+        "score": 60.2,
+        "circuits": {"upstream": "open"},
+        "features": {"suggestions": "shut"},
+    }
     tally.faults[0].end = None
     with PlainView(stream) as view:
         view.update(tally, 8.0)
     line = stream.getvalue()
     assert line.count("\n") == 1
     for words in ("8 s  upstream killed", "bare: ", " failed | protected: ", " database",
-                  "DEGRADED  60 upstream=open"):  # fmt: skip
+                  "DEGRADED  60 upstream=open off: suggestions"):  # fmt: skip
         assert words in line
 
 
@@ -53,12 +58,25 @@ def test_the_live_view_fits_its_terminal(
         "score": 21.0,
         "reasons": ["upstream is gone"],
         "circuits": {"upstream": "open", "database": "half-open"},
+        "features": {"suggestions": "shut"},
+        "probes": {"upstream": "failed: ConnectionRefusedError", "database": "healthy"},
+        "recoveries": ["database: waiting, attempt 1 of 10 in 1 s", "upstream: idle"],
     }
     console = rich_console.Console(file=io.StringIO(), width=width)
     console.print(live.screen(tally, 30.0, width))
     drawn = console.file.getvalue()
     assert max(map(len, drawn.splitlines())) <= width
-    for words in ("bare service", "EMERGENCY", "score 21", "upstream is gone", "half-open"):
+    for words in (
+        "bare service",
+        "EMERGENCY",
+        "score 21",
+        "upstream is gone",
+        "half-open",
+        "suggestions shut",
+        "probe of upstream: failed",
+        "recovery of database: waiting",
+        "alert: upstream: component failed",
+    ):
         assert words in drawn
 
 

@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from resilient.cli.demo import prices, wire
+from resilient.cli.demo.restorer import Restorer
 
 PATIENCE = 5.0
 
 
-async def echo(path: str) -> tuple[int, bytes]:
+async def echo(path: str) -> wire.Answer:
     """Answer the path; fail where it says so; never answer where it says so."""
     if path == "/fail":
         raise LookupError(path)
     if path == "/hang":
         await asyncio.Event().wait()
-    return 200, path.encode()
+    return wire.Answer(200, path.encode(), {"X-Path": path})
 
 
 @contextlib.asynccontextmanager
@@ -45,7 +46,7 @@ async def test_answers_over_one_connection_and_counts() -> None:
     """Requests one after the other share a connection; each is counted."""
     async with serving() as (client, _):
         for path in ("/a", "/b", "/c"):
-            assert await client.get(path) == (200, path.encode())
+            assert (await client.get(path))[:2] == (200, path.encode())
         assert client.sent == 3
         assert len(client._idle) == 1
 
@@ -53,8 +54,9 @@ async def test_answers_over_one_connection_and_counts() -> None:
 async def test_a_handler_that_raises_answers_500() -> None:
     """The connection lives on."""
     async with serving() as (client, _):
-        assert await client.get("/fail") == (500, b"LookupError: /fail")
-        assert await client.get("/well") == (200, b"/well")
+        assert (await client.get("/fail"))[:2] == (500, b"LookupError: /fail")
+        answer = await client.get("/well")
+        assert (answer.status, answer.headers["x-path"]) == (200, "/well")
 
 
 async def test_a_timeout_drops_the_connection() -> None:
@@ -64,7 +66,7 @@ async def test_a_timeout_drops_the_connection() -> None:
         with pytest.raises(TimeoutError):
             await client.get("/hang")
         client.timeout = PATIENCE
-        assert await client.get("/next") == (200, b"/next")
+        assert (await client.get("/next")).body == b"/next"
 
 
 async def test_a_connection_closed_before_the_answer_is_an_error() -> None:
@@ -88,7 +90,7 @@ async def test_a_held_port_refuses_until_somebody_listens() -> None:
         with pytest.raises(ConnectionRefusedError):
             await client.get("/a")
         server = await wire.serve(wire.listen(port, shared=True), echo)
-        assert await client.get("/a") == (200, b"/a")
+        assert (await client.get("/a")).body == b"/a"
         client.close()
         server.close()
         await asyncio.sleep(0.01)
@@ -104,11 +106,31 @@ def test_prices_are_recorded(tmp_path: Path) -> None:
     assert recorded.read("z01") == (2.0, 11.0)
     with pytest.raises(LookupError, match="z02"):
         recorded.read("z02")
+    for zone, price in (("z03", 1.5), ("z04", 9.0), ("z05", 0.5), ("z06", 1.9)):
+        recorded.write(zone, price, 10.0)
+    assert recorded.cheaper(2.0) == ["z06", "z03", "z05"]
+    recorded.close()
+
+
+def test_a_restored_file_wants_connections_reopened(tmp_path: Path) -> None:
+    """A connection to the file that was there before cannot write; a new one can."""
+    path = tmp_path / "prices.sqlite"
+    prices.create(path)
+    recorded = prices.Prices(path)
+    recorded.write("z01", 1.0, 10.0)
+    restorer = Restorer([str(path)])
+    restorer.obey({"lock": True})
+    restorer.obey({"lock": False})
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        recorded.write("z01", 2.0, 11.0)
+    recorded.reopen()
+    recorded.write("z01", 2.0, 11.0)
+    assert recorded.read("z01") == (2.0, 11.0)
     recorded.close()
 
 
 def test_a_lock_fails_reads_and_writes(tmp_path: Path) -> None:
-    """What the locker does to both services: SQLite gives up after its patience."""
+    """What the restorer does to both services: SQLite gives up after its patience."""
     path = tmp_path / "prices.sqlite"
     prices.create(path)
     recorded = prices.Prices(path, patience=0.01)

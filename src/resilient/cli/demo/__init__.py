@@ -7,7 +7,7 @@ Who runs, each a process of its own, none on a fixed port::
     bare     the pricing service as it is often written
     protected  the same service behind the library
     upstream the HTTP server both get live prices from; killed, slowed and broken
-    locker   locks the databases, as a stuck job would
+    restorer restores the databases from a backup: locks them, then puts other files in place
 
 Every child ends when its standard input closes, and so when the parent dies in whatever way.
 """

@@ -1,7 +1,8 @@
-"""The pricing service as it is often written: ask the upstream, record the price, answer.
+"""The pricing service as it is often written: ask, record the price, suggest others, answer.
 
 No fault of its own making was put in: it reuses connections, keeps blocking work off the event
-loop, and has the timeouts that its clients come with (30 s for HTTP, 5 s for SQLite).
+loop, keeps its connections to the database open, and has the timeouts that its clients come with
+(30 s for HTTP, 5 s for SQLite).
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ class Bare:
         self.prices = Prices(setup.database)
 
     async def quote(self, zone: str) -> service.Quote:
-        """Return the live price of `zone`. Raises whatever went wrong."""
-        status, body = await self.client.get(f"/price/{zone}")
+        """Return the live price of `zone` and cheaper ones. Raises whatever went wrong."""
+        status, body, _ = await self.client.get(f"/price/{zone}")
         if status != service.OK:
             message = f"the upstream answered {status}"
             raise RuntimeError(message)
         answer = json.loads(body)
         await asyncio.to_thread(self.prices.write, zone, answer["price"], answer["at"])
-        return service.Quote(zone, answer["price"], answer["at"], "live", "fresh")
+        cheaper = await asyncio.to_thread(self.prices.cheaper, answer["price"])
+        return service.Quote(zone, answer["price"], answer["at"], "live", "fresh", cheaper)
 
     def status(self) -> service.Status:
         """Say how often the upstream was asked."""

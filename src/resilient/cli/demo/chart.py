@@ -1,4 +1,4 @@
-"""The drawing of the report: both arms, the faults, the modes and circuits, on one time axis."""
+"""The drawing of the report: both arms, faults, modes and what they did, on one time axis."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import textwrap
 from collections.abc import Iterator
 
 from resilient.cli.demo import palette
+from resilient.cli.demo.arm import ARMS, KINDS
 from resilient.cli.demo.markup import Markup, element
-from resilient.cli.demo.tally import ARMS, KINDS, Span, Tally
+from resilient.cli.demo.tally import Course, Span, Tally
 
 __all__ = ["draw"]
 
 WIDTH, LEFT, RIGHT = 1120, 112, 20
 PLOT = WIDTH - LEFT - RIGHT
-LANE, BARS, SCORE, MODE, CIRCUIT, AXIS, GAP = 24, 150, 70, 86, 18, 24, 26
+LANE, BARS, SCORE, MODE, STRIP, AXIS, GAP = 24, 150, 70, 86, 18, 24, 26
 CHARACTER = 6.1
 """How wide a character of the small type is, on the safe side."""
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -54,7 +55,7 @@ class Chart:
         rows = [*self.fault_labels()]
         for name in ARMS:
             rows += self.arm(name)
-        rows += [*self.score(), *self.modes(), *self.circuits(), *self.axis()]
+        rows += [*self.score(), *self.modes(), *self.states(), *self.axis()]
         return element(
             "svg", self.fault_bands(), rows,
             viewBox=f"0 0 {WIDTH} {self.y:.0f}", role="img",
@@ -159,16 +160,24 @@ class Chart:
             for i, line in enumerate(lines):
                 yield _text(line, x, self.y + 32 + 12 * i, class_="small")
 
-    def circuits(self) -> Iterator[Markup]:
-        """Draw a strip of states for each circuit breaker."""
-        for name, course in sorted(self.tally.circuits.items(), reverse=True):
-            yield _side(f"{name} circuit", self.y + 13)
+    def states(self) -> Iterator[Markup]:
+        """Draw a strip of states for each feature, circuit breaker and probe."""
+        yield from self._strips("", self.tally.features)
+        yield from self._strips(" circuit", self.tally.circuits)
+        yield from self._strips(" probe", self.tally.probes)
+
+    def _strips(self, kind: str, courses: Course) -> Iterator[Markup]:
+        for name, course in sorted(courses.items(), reverse=True):
+            yield _side(f"{name}{kind}", self.y + 13)
             for span in course:
                 x, width = self.extent(span)
-                yield element("rect", _title(f"{name}: {span.what}"), x=x, y=self.y,
-                              width=max(1.0, width), height=CIRCUIT,
-                              fill=_circuit(span.what))  # fmt: skip
-            self.y += CIRCUIT + 4
+                # One that began after the end of the load has no room at all.
+                width = max(width, min(1.0, LEFT + PLOT - x))
+                words = f"{name}{kind}: {span.what}, from {span.start:.1f} s; {span.why}"
+                fill = palette.STATE.get(span.what, palette.MUTED)
+                yield element("rect", _title(words.removesuffix("; ")), x=x, y=self.y,
+                              width=width, height=STRIP, fill=fill)  # fmt: skip
+            self.y += STRIP + 4
 
     def axis(self) -> Iterator[Markup]:
         """Draw the seconds."""
@@ -188,10 +197,6 @@ def draw(tally: Tally) -> Markup:
 def _telling(reasons: tuple[str, ...]) -> list[str]:
     """Leave out that the score fell, which is drawn just above, if there is more to say."""
     return [one for one in reasons if not one.startswith("SCORE:")] or list(reasons)
-
-
-def _circuit(state: str) -> str:
-    return palette.CIRCUIT.get(state, palette.MUTED)
 
 
 def _title(words: str) -> Markup:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 from resilient.cli.demo import prices, wire
+from resilient.cli.demo.arm import ARMS
 from resilient.cli.demo.faults import SCRIPT_SECONDS, Cue, FaultKind, cues, script
+from resilient.cli.demo.loader import Record
 from resilient.cli.demo.processes import Child, Family
-from resilient.cli.demo.tally import ARMS, Change, Tally
+from resilient.cli.demo.tally import Change, Note, Tally
 from resilient.cli.demo.views import View
 
 __all__ = ["Director"]
@@ -66,7 +69,7 @@ class Director:
             prices.create(database)
         await self._start_upstream()
         starts = [self._start_service(arm) for arm in ARMS]
-        await asyncio.gather(*starts, self._start("locker", *map(str, self._databases.values())))
+        await asyncio.gather(*starts, self._start("restorer", *map(str, self._databases.values())))
         await self._start("loader")
 
     async def _start(self, name: str, *arguments: str) -> None:
@@ -94,9 +97,9 @@ class Director:
 
     async def _play(self, cue: Cue) -> None:
         kind = cue.fault.kind
-        if kind is FaultKind.LOCK:
+        if kind is FaultKind.RESTORE:
             self._locked.clear()
-            self._children["locker"].tell(lock=cue.begins)
+            self._children["restorer"].tell(lock=cue.begins)
             await self._locked.wait()
         elif kind is not FaultKind.KILL:
             behaviour = _BEHAVIOUR[kind] if cue.begins else "normal"
@@ -110,7 +113,9 @@ class Director:
     def _heard(self, name: str, message: Message) -> None:
         """Note what the process `name` said."""
         if "records" in message:
-            self.tally.record(message["records"])
+            self.tally.record([Record(*record) for record in message["records"]])
+        elif "samples" in message:
+            self.tally.samples = message["samples"]
         elif "done" in message:
             self._done.set()
         elif "locked" in message:
@@ -123,9 +128,18 @@ class Director:
             self.tally.changes.append(Change(at=self.now(), **message["change"]))
         elif "circuit" in message:
             self.tally.circuit(message["circuit"], message["state"], self.now())
+        elif "probe" in message:
+            self.tally.probe(message["probe"], message["state"], self.now(), message["detail"])
+        elif "note" in message:
+            note = Note(self.now(), message["note"], message["words"], message["bad"])
+            self.tally.notes.append(note)
         else:
-            status = message["status"]
-            self.tally.arms[arm].attempts = status["attempts"]
-            if "score" in status:
-                self.tally.status = status
-                self.tally.scores.append((self.now(), status["score"]))
+            self._stands(arm, message["status"])
+
+    def _stands(self, arm: str, status: Message) -> None:
+        self.tally.arms[arm].attempts = status["attempts"]
+        if "score" in status:
+            for incident in status["incidents"]:
+                # The service tells the time of day, the tally the seconds of the load.
+                incident["at"] += self.now() - time.time()
+            self.tally.stand(status, self.now())

@@ -15,12 +15,16 @@ CALM_END = 0.24
 
 
 class FaultKind(Enum):
-    """What goes wrong. The value is what the views call it."""
+    """What goes wrong. The value is what the views call it.
+
+    A database that is restored is locked meanwhile; then its name has another file, and connections
+    that were open cannot write any more.
+    """
 
     KILL = "upstream killed"
     SLOW = "upstream slow"
     ERRORS = "upstream answers 500"
-    LOCK = "database locked"
+    RESTORE = "database restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ _SCRIPT = (
     Fault(FaultKind.KILL, 4.0, 9.5),
     Fault(FaultKind.SLOW, 15.0, 20.0),
     Fault(FaultKind.ERRORS, 25.0, 34.0),
-    Fault(FaultKind.LOCK, 27.5, 34.0),
+    Fault(FaultKind.RESTORE, 27.5, 34.0),
 )
 
 

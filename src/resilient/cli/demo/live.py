@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Self
 
 from resilient.cli.demo import palette
+from resilient.cli.demo.arm import ARMS, KINDS, Arm
 from resilient.cli.demo.loader import PATIENCE
-from resilient.cli.demo.tally import ARMS, KINDS, Arm, Tally
+from resilient.cli.demo.tally import Tally
 from resilient.cli.demo.views import recent
 from resilient.errors import MissingExtraError
 
@@ -99,18 +100,28 @@ def _mode(tally: Tally) -> Text:
     for name, state in status.get("circuits", {}).items():
         text.append(f"  {name} circuit ", style="default")
         text.append(state, style=_CIRCUIT.get(state, "white"))
+    for name, state in status.get("features", {}).items():
+        text.append(f"  {name} ", style="default")
+        text.append(state, style="green" if state == "on" else "yellow")
+    for name, said in status.get("probes", {}).items():
+        style = "dim" if said.startswith("healthy") else "yellow"
+        text.append(f"\n  probe of {name}: {said}", style=style)
+    for said in status.get("recoveries", ()):
+        if not said.endswith(": idle"):
+            text.append(f"\n  recovery of {said}", style="yellow")
     for reason in status.get("reasons", ()):
         text.append(f"\n  {reason}", style="dim")
     return text
 
 
 def _events(tally: Tally) -> Text:
-    """What happened last: faults, their ends, and changes of mode, in order."""
+    """What happened last, in order: faults and their ends, alerts, and attempts of recovery."""
     events = [(s.start, s.what, "red") for s in tally.faults]
     events += [(s.end, f"end of: {s.what}", "default") for s in tally.faults if s.end is not None]
-    for change in tally.changes:
-        words = f"{change.new}: {'; '.join(change.reasons)}"
-        events.append((change.at, words, _MODE.get(change.new, "white")))
+    for note in tally.notes:
+        if note.source != "probe":  # what probes say is shown above
+            words = f"{note.source}: {note.words}"
+            events.append((note.at, words, "yellow" if note.bad else "green"))
     text = Text(overflow="ellipsis", no_wrap=True)
     for at, what, style in sorted(events)[-EVENTS:]:
         text.append(f"{at:5.1f} s  {what}\n", style=style)

@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from resilient.cli.demo import child, wire
 
@@ -23,8 +23,21 @@ NEW_ZONES = 0.04
 SEND_EVERY = 0.2
 OK = 200
 
-Record = tuple[str, float, float, str, str]
-"""Arm, seconds since the load began, seconds it took, source (or how it failed), freshness."""
+
+class Record(NamedTuple):
+    """One request: which service, when it was sent and how long it took, in seconds.
+
+    `kind` is the source of the answer, or how it failed; `extra`, whether it had suggestions; and
+    `quality` what the answer said of itself in its headers.
+    """
+
+    arm: str
+    at: float
+    took: float
+    kind: str
+    freshness: str = ""
+    extra: bool = False
+    quality: str = ""
 
 
 def arrivals(rate: float, seconds: float, seed: int) -> Iterator[tuple[float, str]]:
@@ -48,20 +61,21 @@ class Loader:
     def __init__(self, ports: dict[str, int]) -> None:
         self.clients = {arm: wire.Client(port) for arm, port in ports.items()}
         self.records: list[Record] = []
+        self.samples: dict[str, dict[str, str]] = {}
 
     async def ask(self, arm: str, at: float, zone: str) -> None:
         """Ask `arm` for the price of `zone`, and record how that went."""
         began = time.perf_counter()
+        record = Record(arm, round(at, 3), 0.0, "error")
         try:
             async with asyncio.timeout(PATIENCE):
-                status, body = await self.clients[arm].get(f"/price/{zone}")
-            source, freshness = _judge(status, body)
+                answer = await self.clients[arm].get(f"/price/{zone}")
+            record = self._judge(record, answer)
         except TimeoutError:
-            source, freshness = "late", ""
+            record = record._replace(kind="late")
         except OSError:
-            source, freshness = "error", ""
-        took = time.perf_counter() - began
-        self.records.append((arm, round(at, 3), round(took, 4), source, freshness))
+            pass
+        self.records.append(record._replace(took=round(time.perf_counter() - began, 4)))
 
     async def play(self, load: Iterator[tuple[float, str]]) -> None:
         """Send every request of `load` when it is due; return when the last one has ended."""
@@ -77,12 +91,20 @@ class Loader:
         records, self.records = self.records, []
         return records
 
-
-def _judge(status: int, body: bytes) -> tuple[str, str]:
-    if status != OK:
-        return "error", ""
-    answer: dict[str, Any] = json.loads(body)
-    return answer["source"], answer["freshness"]
+    def _judge(self, record: Record, answer: wire.Answer) -> Record:
+        """Read the answer; keep the headers of the first one of each mode."""
+        if answer.status != OK:
+            return record
+        mode = answer.headers.get("x-system-mode")
+        if mode is not None:
+            self.samples.setdefault(mode, dict(answer.headers))
+        body: dict[str, Any] = json.loads(answer.body)
+        return record._replace(
+            kind=body["source"],
+            freshness=body["freshness"],
+            extra=bool(body["suggestions"]),
+            quality=answer.headers.get("x-response-quality", ""),
+        )
 
 
 async def main(inbox: asyncio.Queue[child.Message]) -> None:
@@ -96,6 +118,7 @@ async def main(inbox: asyncio.Queue[child.Message]) -> None:
         await asyncio.wait([playing], timeout=SEND_EVERY)
         child.say(records=loader.take())
     await playing
+    child.say(samples=loader.samples)
     child.say(done=True)
     await asyncio.Event().wait()
 

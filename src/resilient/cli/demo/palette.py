@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CIRCUIT", "FAULT", "FAULT_EDGE", "GRID", "INK", "KIND", "MODE", "MUTED"]
+__all__ = ["FAULT", "FAULT_EDGE", "GRID", "INK", "KIND", "MODE", "MUTED", "STATE", "STATES"]
 
 INK = "#1f2a37"
 MUTED = "#5b6675"
@@ -27,5 +27,20 @@ MODE = {
 }
 """The ground and the ink of a mode."""
 
-CIRCUIT = {"closed": "#bfe3cf", "open": "#d9635c", "half-open": "#f0b23e"}
-"""The colour of a circuit's state."""
+_WELL, _BETWEEN, _BAD, _OFF = "#bfe3cf", "#f0b23e", "#d9635c", "#97a3b4"
+
+STATE = {
+    **dict.fromkeys(("on", "closed", "healthy"), _WELL),
+    **dict.fromkeys(("half-open", "degraded", "unhealthy"), _BETWEEN),
+    **dict.fromkeys(("open", "failed"), _BAD),
+    **dict.fromkeys(("shut", "frozen", "disabled"), _OFF),
+}
+"""The colour of the state of a feature, a circuit, or a component as its probe sees it."""
+
+STATES = {
+    "feature on, circuit closed, probe: healthy": _WELL,
+    "circuit half-open, probe: degraded or unhealthy": _BETWEEN,
+    "circuit open, probe: failed": _BAD,
+    "feature off": _OFF,
+}
+"""What the colours of states mean."""

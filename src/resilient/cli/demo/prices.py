@@ -35,6 +35,7 @@ class Prices:
         self._path = path
         self._patience = patience
         self._local = threading.local()
+        self._opening = object()
 
     def read(self, zone: str) -> tuple[float, float | None]:
         """Return the last price of `zone` and when it was live. Raises `LookupError` for none."""
@@ -49,6 +50,15 @@ class Prices:
         with self._connection() as connection:
             connection.execute("replace into price values (?, ?, ?)", (zone, price, at))
 
+    def cheaper(self, price: float) -> list[str]:
+        """Return up to three zones whose last price is below `price`, the nearest first."""
+        query = "select zone from price where price < ? order by price desc limit 3"
+        return [zone for (zone,) in self._connection().execute(query, (price,))]
+
+    def reopen(self) -> None:
+        """Have each thread close its connection, and open another, when it next needs one."""
+        self._opening = object()
+
     def close(self) -> None:
         """Close this thread's connection."""
         self._connection().close()
@@ -57,9 +67,13 @@ class Prices:
     def _connection(self) -> sqlite3.Connection:
         """One connection per thread, as SQLite wants it."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = _connect(self._path, self._patience)
-            self._local.connection = connection
+        if connection is not None and self._local.opening is self._opening:
+            return connection
+        if connection is not None:
+            del self._local.connection
+            connection.close()
+        self._local.opening = self._opening
+        self._local.connection = connection = _connect(self._path, self._patience)
         return connection
 
 

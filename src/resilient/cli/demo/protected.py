@@ -1,6 +1,7 @@
 """The same service behind the library: live, else recorded, else remembered, else a default.
 
-Every answer says where it came from, how fresh it is, of when, and what was passed over.
+Every answer says where it came from, how fresh it is, of when, and what was passed over. What it
+can do without, suggestions, steps back while the mode is not NORMAL.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import time
 from collections import deque
 
 import resilient
-from resilient import Freshness, SystemOperationMode
-from resilient.cli.demo import child, service, wire
+from resilient import Freshness, SystemOperationMode, probes
+from resilient.cli.demo import service, telling, wire
 from resilient.cli.demo.prices import Prices
 from resilient.cli.demo.settings import FLAP_LIMIT, Quick
 
@@ -27,6 +28,8 @@ GOOD = 0.8
 """Seconds within which an answer counts as in time: less than clients wait."""
 JUDGED = 100
 """Answers over which the share in time is taken."""
+WINDOW = 5
+"""Seconds over which the impact is measured."""
 Price = tuple[float, float | None]
 """A price, and the wall-clock time at which it was live, if it ever was."""
 
@@ -55,10 +58,8 @@ class Protected:
         self.in_time: deque[bool] = deque(maxlen=JUDGED)
         self.answers = self.mode.metric("answers in time", weight=2)
         self._protect(quick.reset_timeout)
-        self.mode.on_change(_tell_change)
-        resilient.subscribe(resilient.CircuitChanged, _tell_circuit)
-        for policy in (self.upstream, self.database):
-            child.say(circuit=policy.name, state=policy.state.value)
+        self._watch(setup, quick)
+        telling.tell_all(self.mode, (self.upstream, self.database))
 
     def _protect(self, reset_timeout: float) -> None:
         """Put the policies around what may fail. This is all that protects the service."""
@@ -86,9 +87,26 @@ class Protected:
             self.upstream,
             resilient.timeout(UPSTREAM_PATIENCE),
         )(self._live)
+        suggestions = resilient.feature("suggestions", otherwise=(), mode=self.mode)
+        self.suggest = suggestions(resilient.fallback(())(careful(self._cheaper)))
+
+    def _watch(self, setup: service.Setup, quick: Quick) -> None:
+        """Ask what may fail how it is, bring back what can be, and count what is served."""
+        upstream = f"http://{wire.HOST}:{setup.upstream}/price/z00"
+        every, limit = quick.probe_every, 2 * UPSTREAM_PATIENCE
+        answers = probes.http(upstream, timeout=UPSTREAM_PATIENCE)
+        self.mode.probe("upstream", answers, interval=every, timeout=limit)
+        answers = probes.sqlite(setup.database, timeout=LOCK_PATIENCE)
+        self.mode.probe("database", answers, interval=every, timeout=limit)
+        self.mode.recovery(
+            "database", self.prices.reopen, backoff=quick.recover_after, factor=1, attempts=10
+        )
+        self.serving = self.mode.traffic(window=WINDOW)
+        self.mode.expect("normal", latency=0.02, error_rate=0.001, availability=0.999)
+        self.mode.expect("degraded", latency=0.1, error_rate=0.01, availability=0.99)
 
     async def _live(self, zone: str) -> Price:
-        status, body = await self.client.get(f"/price/{zone}")
+        status, body, _ = await self.client.get(f"/price/{zone}")
         if status != service.OK:
             message = f"the upstream answered {status}"
             raise UpstreamError(message)
@@ -101,45 +119,33 @@ class Protected:
     async def _record(self, zone: str, price: float, at: float | None) -> None:
         await asyncio.to_thread(self.prices.write, zone, price, at)
 
+    async def _cheaper(self, price: float) -> list[str]:
+        return await asyncio.to_thread(self.prices.cheaper, price)
+
     async def quote(self, zone: str) -> service.Quote:
         """Return a price for `zone`, and record it if it is live."""
         began = time.monotonic()
-        outcome = await resilient.outcome(self.price, zone)
-        price, at = outcome.unwrap()
-        source = "live" if outcome.source == "call" else outcome.source
-        if source == "live":
-            await self.record(zone, price, at)
+        async with self.serving:
+            outcome = await resilient.outcome(self.price, zone)
+            price, at = outcome.unwrap()
+            source = "live" if outcome.source == "call" else outcome.source
+            if source == "live":
+                await self.record(zone, price, at)
+            suggestions = await self.suggest(price)
         self.in_time.append(time.monotonic() - began <= GOOD)
-        reasons = tuple(f"{type(error).__name__}: {error}" for error in outcome.reasons)
-        return service.Quote(zone, price, at, source, outcome.freshness.value, reasons)
+        context = self.mode.context(outcome)
+        return service.Quote(
+            zone, price, at, source, outcome.freshness.value, suggestions,
+            context.reasons, context.headers(),
+        )  # fmt: skip
 
     def status(self) -> service.Status:
         """Say how the mode and the circuits stand, and how often the upstream was asked."""
         if self.in_time:
             self.answers.set(sum(self.in_time) / len(self.in_time))
-        return {
-            "attempts": self.client.sent,
-            "mode": self.mode.current.name,
-            "score": self.mode.score,
-            "reasons": self.mode.reasons,
-            "circuits": {b.name: b.state.value for b in (self.upstream, self.database)},
-        }
-
-
-def _tell_change(change: resilient.ModeChange) -> None:
-    """Pass a change of mode on to the parent; runs on the library's dispatcher."""
-    child.say(
-        change={
-            "old": change.old.name,
-            "new": change.new.name,
-            "score": change.score,
-            "reasons": change.reasons,
-        }
-    )
-
-
-def _tell_circuit(event: resilient.CircuitChanged) -> None:
-    child.say(circuit=event.name, state=event.new.value)
+        asked = self.client.sent + self.mode.probes["upstream"].done
+        circuits = {b.name: b.state.value for b in (self.upstream, self.database)}
+        return {"attempts": asked, "circuits": circuits, **telling.standing(self.mode)}
 
 
 if __name__ == "__main__":

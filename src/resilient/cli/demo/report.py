@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from resilient.cli.demo import chart, palette, summary
+from resilient.cli.demo import chart, palette, summary, tables
+from resilient.cli.demo.arm import ARMS
 from resilient.cli.demo.loader import PATIENCE
 from resilient.cli.demo.markup import Markup, element, raw
-from resilient.cli.demo.tally import ARMS, Tally
+from resilient.cli.demo.tally import Course, Tally
 
 __all__ = ["render"]
 
@@ -36,7 +37,13 @@ thead th {{ border-top: 0; color: {palette.MUTED}; font-weight: 600; }}
 .figures td {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .figures thead th + th {{ text-align: right; }}
 .course td:not(:last-child) {{ white-space: nowrap; }}
+.notes {{ font-size: 13px; }}
+.notes td {{ padding-top: 3px; padding-bottom: 3px; overflow-wrap: anywhere; }}
+.notes td:first-child, .notes td:nth-child(2) {{ white-space: nowrap; }}
+.headers {{ table-layout: fixed; font-size: 13px; }}
+.headers td {{ overflow-wrap: anywhere; }}
 th {{ font-weight: 500; }}
+table + p {{ margin: 12px 0 0; }}
 svg {{ display: block; width: 100%; height: auto; }}
 svg text {{ font-size: 11.5px; }}
 svg .small {{ font-size: 10.5px; }}
@@ -54,7 +61,11 @@ def render(tally: Tally) -> str:
         _cards(tally),
         _section("What happened", _legend(), chart.draw(tally)),
         _section("Both services", _table(tally)),
-        _section("Modes of the protected service", _course(tally)),
+        _section("Modes of the protected service", _course(tally), tables.times(tally)),
+        _section("Incidents of the protected service", tables.incidents(tally)),
+        _section("What each mode cost", *tables.impacts(tally)),
+        _section("What an answer said of itself, in its headers", *tables.headers(tally)),
+        _section("What probes, alerts and the recovery said", tables.notes(tally)),
         _section("How it was set", _settings(tally)),
     )
     head = element(
@@ -72,8 +83,8 @@ def _preface(tally: Tally) -> str:
     return (
         f"A pricing service was run twice for {tally.seconds:g} s. Both got the same requests at "
         f"the same moments, about {tally.rate:g} a second, from clients that wait {PATIENCE:g} s. "
-        "The upstream was killed, slowed and broken, and the databases were locked, by real "
-        "processes on one machine."
+        "The upstream was killed, slowed and broken, and the databases were restored from a backup "
+        "(locked, then replaced by another file), by real processes on one machine."
     )
 
 
@@ -97,8 +108,8 @@ def _legend() -> Markup:
         for kind, label in summary.LABELS.items()
     ]
     entries += [
-        element("span", element("i", style=f"background:{colour}"), f"circuit {state}")
-        for state, colour in palette.CIRCUIT.items()
+        element("span", element("i", style=f"background:{colour}"), words)
+        for words, colour in palette.STATES.items()
     ]
     return element("div", entries, class_="legend")
 
@@ -133,6 +144,10 @@ def _settings(tally: Tally) -> Markup:
     return element("table", element("tbody", lines))
 
 
+def _courses(courses: Course) -> dict[str, list[dict[str, object]]]:
+    return {name: [asdict(span) for span in spans] for name, spans in courses.items()}
+
+
 def _data(tally: Tally) -> Markup:
     data = {
         "seconds": tally.seconds,
@@ -144,6 +159,8 @@ def _data(tally: Tally) -> Markup:
                 "freshness": arm.freshness,
                 "course": arm.course,
                 "attempts": arm.attempts,
+                "suggestions": arm.extras,
+                "qualities": arm.qualities,
                 "p50": arm.wait(0.50),
                 "p99": arm.wait(0.99),
             }
@@ -151,7 +168,14 @@ def _data(tally: Tally) -> Markup:
         },
         "faults": [asdict(span) for span in tally.faults],
         "changes": [asdict(change) for change in tally.changes],
-        "circuits": {name: [asdict(s) for s in spans] for name, spans in tally.circuits.items()},
+        "circuits": _courses(tally.circuits),
+        "features": _courses(tally.features),
+        "probes": _courses(tally.probes),
+        "notes": [asdict(note) for note in tally.notes],
+        "incidents": tally.status.get("incidents", []),
+        "times": tally.status.get("times", {}),
+        "impacts": tally.impacts,
+        "headers": tally.samples,
         "scores": tally.scores,
     }
     # Neither XML nor HTML may meet a "<" or "&" of its own in here.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,8 +24,9 @@ Status = dict[str, Any]
 class Quote:
     """An answer: the price, and where it came from, how fresh it is, of when, and why.
 
-    `at` is the wall-clock time at which the price was live, `None` for a default. `reasons` says
-    what was tried before.
+    `at` is the wall-clock time at which the price was live, `None` for a default; `suggestions` are
+    cheaper zones, the extra that an answer can do without. `reasons` says what was tried before;
+    `headers` go above the answer.
     """
 
     zone: str
@@ -33,7 +34,9 @@ class Quote:
     at: float | None
     source: str
     freshness: str
+    suggestions: Sequence[str] = ()
     reasons: tuple[str, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,10 @@ def main(make: Callable[[Setup], Pricing]) -> None:
         port, database, pace = sys.argv[1:]
         pricing = make(Setup(int(port), Path(database), float(pace)))
 
-        async def answer(path: str) -> tuple[int, bytes]:
-            quote = await pricing.quote(path.rpartition("/")[2])
-            return OK, json.dumps(asdict(quote)).encode()
+        async def answer(path: str) -> wire.Answer:
+            body = asdict(await pricing.quote(path.rpartition("/")[2]))
+            headers = body.pop("headers")
+            return wire.Answer(OK, json.dumps(body).encode(), headers)
 
         bound = wire.listen()
         async with await wire.serve(bound, answer):

@@ -19,6 +19,8 @@ _WORDS = {
     "dwell": ("mode", "least time in a mode"),
     "reset_timeout": ("breaker", "wait of an open circuit"),
 }
+_ASKED = {"probe_every": (10, "time between two questions of a probe"),
+          "recover_after": (30, "wait before an attempt of a recovery")}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Quick:
     confirm_normal: float = 1.2
     dwell: float = 1.5
     reset_timeout: float = 1.0
+    probe_every: float = 0.5
+    recover_after: float = 1.5
 
     @classmethod
     def at(cls, pace: float) -> Quick:
@@ -46,5 +50,7 @@ class Quick:
             words: f"{getattr(self, name):g} s instead of {SECTIONS[section][name].default:g} s"
             for name, (section, words) in _WORDS.items()
         }
+        for name, (default, words) in _ASKED.items():
+            said[words] = f"{getattr(self, name):g} s instead of {default:g} s"
         usual = SECTIONS["mode"]["flap_limit"].default
         return {**said, "damping of relapses": f"at most {FLAP_LIMIT:g} instead of {usual:g}"}

@@ -2,76 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from resilient.cli.demo.arm import ARMS, Arm
 from resilient.cli.demo.faults import Fault, FaultKind
-from resilient.cli.demo.loader import PATIENCE, Record
+from resilient.cli.demo.loader import Record
 
-__all__ = ["ARMS", "FAILED", "KINDS", "Arm", "Change", "Span", "Tally", "percentile"]
-
-ARMS = ("bare", "protected")
-KINDS = ("live", "database", "stale", "default", "late", "error")
-"""Where an answer came from, best first, and the two ways to fail."""
-FAILED = frozenset({"late", "error"})
-
-
-def percentile(values: Iterable[float], share: float) -> float:
-    """Return the smallest of `values` that at least `share` of them do not exceed; 0 of none.
-
-    Example::
-
-        percentile([1, 2, 3, 4], 0.5)  # 2
-    """
-    ranked = sorted(values)
-    if not ranked:
-        return 0.0
-    return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
-
-
-@dataclass
-class Arm:
-    """The answers of one service.
-
-    `kinds` and `freshness` count them; `course` counts them by the second in which they were
-    asked for, `ended` by the second in which they ended; `waits` are seconds until an answer came
-    or the client gave up; `attempts` is how often the upstream was asked.
-    """
-
-    kinds: Counter[str] = field(default_factory=Counter)
-    freshness: Counter[str] = field(default_factory=Counter)
-    course: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    ended: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    waits: list[float] = field(default_factory=list)
-    attempts: int = 0
-
-    @property
-    def total(self) -> int:
-        """Requests sent."""
-        return self.kinds.total()
-
-    @property
-    def failed(self) -> int:
-        """Requests that got no answer, or none in time."""
-        return sum(self.kinds[kind] for kind in FAILED)
-
-    def add(self, at: float, took: float, kind: str, freshness: str) -> None:
-        """Count one request."""
-        self.kinds[kind] += 1
-        self.course[int(at)][kind] += 1
-        self.ended[int(at + took)][kind] += 1
-        if kind != "error":
-            # A quick refusal is no quick answer: errors would flatter the figures.
-            self.waits.append(min(took, PATIENCE))
-        if freshness:
-            self.freshness[freshness] += 1
-
-    def wait(self, share: float) -> float:
-        """Return the percentile of the waits, in seconds."""
-        return percentile(self.waits, share)
+__all__ = ["Change", "Course", "Note", "Span", "Tally"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +31,35 @@ class Span:
     what: str
     start: float
     end: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """At `at` seconds, an alert, a probe or a recovery said `words`: `bad` news or good."""
+
+    at: float
+    source: str
+    words: str
+    bad: bool
+
+
+Course = dict[str, list[Span]]
+"""By name, what held one after the other."""
+
+
+def _went(course: Course, name: str, span: Span) -> None:
+    """Add `span` to the course of `name`, if it is anything new."""
+    spans = course.setdefault(name, [])
+    if spans and spans[-1].what == span.what:
+        return
+    if spans:
+        spans[-1].end = span.start
+    spans.append(span)
+
+
+def _slowness(impact: dict[str, Any]) -> float:
+    return impact["measured"]["latency"] or 0.0
 
 
 @dataclass
@@ -107,15 +75,20 @@ class Tally:
     arms: dict[str, Arm] = field(default_factory=lambda: {arm: Arm() for arm in ARMS})
     faults: list[Span] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    circuits: dict[str, list[Span]] = field(default_factory=dict)
+    circuits: Course = field(default_factory=dict)
+    features: Course = field(default_factory=dict)
+    probes: Course = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    impacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    samples: dict[str, dict[str, str]] = field(default_factory=dict)
     scores: list[tuple[float, float]] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
 
     def record(self, records: Sequence[Record]) -> None:
         """Count what the loader saw."""
-        for arm, at, took, kind, freshness in records:
-            self.arms[arm].add(at, took, kind, freshness)
+        for record in records:
+            self.arms[record.arm].add(record)
 
     def fault(self, fault: Fault, at: float, *, begins: bool) -> None:
         """Note that `fault` took effect, or ended, at `at`."""
@@ -132,10 +105,24 @@ class Tally:
 
     def circuit(self, name: str, state: str, at: float) -> None:
         """Note that the circuit `name` went to `state` at `at`."""
-        course = self.circuits.setdefault(name, [])
-        if course:
-            course[-1].end = at
-        course.append(Span(state, at))
+        _went(self.circuits, name, Span(state, at))
+
+    def probe(self, name: str, state: str, at: float, detail: str) -> None:
+        """Note that the probe of `name` has changed its mind."""
+        _went(self.probes, name, Span(state, at, why=detail))
+        bad = state != "healthy"
+        self.notes.append(Note(at, "probe", f"{name} is {state}: {detail}", bad))
+
+    def stand(self, status: dict[str, Any], at: float) -> None:
+        """Note how the protected service stands; of each mode the impact at its slowest is kept."""
+        self.status = status
+        self.scores.append((at, status["score"]))
+        for name, state in status["features"].items():
+            _went(self.features, name, Span(state, at))
+        impact = status["impact"]
+        kept = self.impacts.get(status["mode"], impact)
+        if _slowness(impact) >= _slowness(kept):
+            self.impacts[status["mode"]] = impact
 
     def modes(self) -> list[Span]:
         """Return the course of modes, from the beginning of the load."""

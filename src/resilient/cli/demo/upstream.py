@@ -27,15 +27,15 @@ class Upstream:
     def __init__(self) -> None:
         self.behaviour = "normal"
 
-    async def answer(self, path: str) -> tuple[int, bytes]:
+    async def answer(self, path: str) -> wire.Answer:
         """Answer ``/price/<zone>``."""
         if self.behaviour == "errors":
-            return 500, b"out of order"
+            return wire.Answer(500, b"out of order")
         if self.behaviour == "slow":
             await asyncio.sleep(SLOW_SECONDS)
         now = time.time()
         zone = path.rpartition("/")[2]
-        return 200, json.dumps({"price": price(zone, now), "at": now}).encode()
+        return wire.Answer(200, json.dumps({"price": price(zone, now), "at": now}).encode())
 
 
 async def main(inbox: asyncio.Queue[child.Message]) -> None:

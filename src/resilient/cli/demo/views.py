@@ -7,7 +7,8 @@ from collections import Counter
 from contextlib import AbstractContextManager
 from typing import Protocol, Self, TextIO
 
-from resilient.cli.demo.tally import ARMS, FAILED, KINDS, Arm, Tally
+from resilient.cli.demo.arm import ARMS, FAILED, KINDS, Arm
+from resilient.cli.demo.tally import Tally
 
 __all__ = ["PlainView", "View", "recent"]
 
@@ -56,6 +57,8 @@ class PlainView(AbstractContextManager["PlainView"]):
         faults = " + ".join(kind.value for kind in tally.current_faults()) or "no fault"
         mode = f"{status.get('mode', 'NORMAL')} {status.get('score', 100):3.0f}"
         circuits = " ".join(f"{name}={state}" for name, state in status.get("circuits", {}).items())
+        off = [name for name, state in status.get("features", {}).items() if state != "on"]
+        circuits += f" off: {', '.join(off)}" if off else ""
         arms = " | ".join(f"{name}: {self._arm(tally.arms[name], now)}" for name in ARMS)
         self._stream.write(f"{now:3.0f} s  {faults} | {arms} | {mode} {circuits}\n")
         self._stream.flush()

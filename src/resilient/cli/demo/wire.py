@@ -10,15 +10,25 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
-__all__ = ["HOST", "Client", "listen", "port_of", "serve"]
+__all__ = ["HOST", "Answer", "Client", "listen", "port_of", "serve"]
 
 HOST = "127.0.0.1"
 _END = b"\r\n\r\n"
 _BACKLOG = 512
 
-Handler = Callable[[str], Awaitable[tuple[int, bytes]]]
+
+class Answer(NamedTuple):
+    """What a server answers: a status, a body, and headers (their names in lower case, as read)."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+Handler = Callable[[str], Awaitable[Answer]]
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -53,21 +63,29 @@ async def serve(bound: socket.socket, handler: Handler) -> asyncio.Server:
             while True:
                 head = await reader.readuntil(_END)
                 path = head.split(b" ", 2)[1].decode()
-                writer.write(_answer(*await _handled(handler, path)))
+                writer.write(_bytes(await _handled(handler, path)))
                 await writer.drain()
 
     return await asyncio.start_server(connected, sock=bound, backlog=_BACKLOG)
 
 
-async def _handled(handler: Handler, path: str) -> tuple[int, bytes]:
+async def _handled(handler: Handler, path: str) -> Answer:
     try:
         return await handler(path)
     except Exception as error:  # noqa: BLE001  (a server answers 500 for whatever went wrong)
-        return 500, f"{type(error).__name__}: {error}".encode()
+        return Answer(500, f"{type(error).__name__}: {error}".encode())
 
 
-def _answer(status: int, body: bytes) -> bytes:
-    return b"HTTP/1.1 %d -\r\ncontent-length: %d" % (status, len(body)) + _END + body
+def _bytes(answer: Answer) -> bytes:
+    headers = {**answer.headers, "content-length": len(answer.body)}
+    lines = [f"HTTP/1.1 {answer.status} -", *(f"{name}: {headers[name]}" for name in headers)]
+    return "\r\n".join(lines).encode() + _END + answer.body
+
+
+def _read(head: bytes) -> tuple[int, dict[str, str]]:
+    first, *lines = head.decode().split("\r\n")
+    pairs = (line.partition(": ") for line in lines if line)
+    return int(first.split(" ", 2)[1]), {name.lower(): value for name, _, value in pairs}
 
 
 class Client:
@@ -78,7 +96,7 @@ class Client:
 
     Example::
 
-        status, body = await Client(port, timeout=30).get("/price/z01")
+        answer = await Client(port, timeout=30).get("/price/z01")
     """
 
     def __init__(self, port: int, timeout: float | None = None) -> None:
@@ -87,18 +105,18 @@ class Client:
         self.sent = 0
         self._idle: deque[_Connection] = deque()
 
-    async def get(self, path: str) -> tuple[int, bytes]:
-        """Return status and body. Raises `OSError` if no whole answer came."""
+    async def get(self, path: str) -> Answer:
+        """Return the answer. Raises `OSError` if no whole answer came."""
         self.sent += 1
         async with asyncio.timeout(self.timeout):
             connection = await self._connect()
             try:
-                status, body = await self._exchange(connection, path)
+                answer = await self._exchange(connection, path)
             except BaseException:
                 connection[1].close()
                 raise
         self._idle.append(connection)
-        return status, body
+        return answer
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -113,13 +131,14 @@ class Client:
             writer.close()
         return await asyncio.open_connection(HOST, self.port)
 
-    async def _exchange(self, connection: _Connection, path: str) -> tuple[int, bytes]:
+    async def _exchange(self, connection: _Connection, path: str) -> Answer:
         reader, writer = connection
         writer.write(b"GET %s HTTP/1.1\r\nhost: %s" % (path.encode(), HOST.encode()) + _END)
         try:
             head = await reader.readuntil(_END)
-            length = int(head.rpartition(b"content-length: ")[2])
-            return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+            status, headers = _read(head)
+            body = await reader.readexactly(int(headers["content-length"]))
         except asyncio.IncompleteReadError:
             message = "the server closed the connection before it had answered"
             raise ConnectionResetError(message) from None
+        return Answer(status, body, headers)
