@@ -311,6 +311,7 @@ def test_success_asks_nobody() -> None:
         ({"hedging": 1}, "hedging"),
         ({"stale": 0.5}, "stale"),
         ({"stale": "1x"}, "stale"),
+        ({"stale": 10**400}, "stale"),
         ({"drain": 2}, "drain"),
     ],
 )

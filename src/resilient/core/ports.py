@@ -14,6 +14,10 @@ from resilient.events import CircuitState
 __all__ = ["CircuitHealth", "Criticality", "HealthSource", "ModePort", "ReactingMode", "Reaction"]
 
 
+FLOATS = 1e308
+"""A whole number that is greater than all floats cannot be multiplied by one."""
+
+
 class Criticality(Enum):
     """How much the system needs a component or a call. The value is the default weight."""
 
@@ -84,7 +88,7 @@ class Reaction(msgspec.Struct, frozen=True, kw_only=True):
         for setting, least, most in (("retries", 0, 1), ("stale", 1, math.inf), ("drain", 0, 1)):
             value = getattr(self, setting)
             numeric = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (numeric and least <= value <= most):
+            if not (numeric and least <= value <= most and (value <= FLOATS or value == math.inf)):
                 raise ConfigError(setting, value, f"a number from {least} to {most}")
         if not isinstance(self.hedging, bool):
             raise ConfigError("hedging", self.hedging, "True or False")

@@ -22,7 +22,8 @@ def slow_start(
 
     * `name`: of the component. It is back when a breaker of that name closes, or when a mode finds
       the component well that had failed (`resilient.events.ComponentRecovered`). A relapse begins
-      the whole anew at the next recovery; while the breaker is open, it alone refuses. A circuit of
+      the whole anew at the next recovery; while the breaker is open, it alone refuses. With several
+      breakers of that name the ramp goes on while one that has closed is still closed. A circuit of
       a keyed breaker says nothing about the component.
     * `over`: seconds until every call is made. Load balancers allow 30 to 900 (AWS, "slow start"
       of a target group); 60 is the time that a breaker stays open by default.
