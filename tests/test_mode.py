@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -596,3 +597,48 @@ def test_a_report_that_nobody_looked_at_has_happened() -> None:
     figure.set(1.0)
     (change,) = mode.history
     assert (change.new, round(change.at, 2)) == (Mode.EMERGENCY, 2.65)
+
+
+@pytest.mark.parametrize("name", ["", None, 3, ("db",)])
+def test_what_is_no_name_is_refused_before_anybody_reads_the_mode(
+    mode: SystemOperationMode, name: Any
+) -> None:
+    """One that cannot be sorted among the others would make every later look fail."""
+    gives = (mode.component, mode.metric, lambda name: mode.mark_degraded(name, "ill"))
+    for give in gives:
+        with pytest.raises(ConfigError, match="name"):
+            give(name)
+    mode.component("db")
+    assert mode.current is Mode.NORMAL
+    assert [row.name for row in mode.explain().contributions] == ["db"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [(10**400, 1.0), (-(10**400), 0.0), (math.inf, 1.0), (0.25, 0.25)]
+)
+def test_a_metric_takes_any_number(mode: SystemOperationMode, value: float, kept: float) -> None:
+    """Clamped, however large; it must not fail where the application reports it."""
+    metric = mode.metric("queue")
+    metric.set(value)
+    assert metric.value == kept
+
+
+@pytest.mark.parametrize("value", ["full", None, []])
+def test_a_metric_refuses_what_is_no_number(mode: SystemOperationMode, value: Any) -> None:
+    """By a `TypeError` that names it."""
+    with pytest.raises(TypeError, match="'queue' takes a number"):
+        mode.metric("queue").set(value)
+
+
+@pytest.mark.parametrize("value", [math.nan, 5, None, 10**400])
+def test_bad_thresholds_are_named(value: Any) -> None:
+    """Also what is no sequence at all."""
+    with pytest.raises(ConfigError, match="thresholds"):
+        SystemOperationMode(thresholds=value)
+
+
+@pytest.mark.parametrize("setting", ["tau", "flap_limit", "return_normal", "minimum_calls"])
+def test_a_number_that_no_float_can_hold_is_refused(setting: str) -> None:
+    """As any other that is not finite."""
+    with pytest.raises(ConfigError, match=setting):
+        SystemOperationMode(**{setting: 10**400})

@@ -126,7 +126,7 @@ class SystemOperationMode(
     ) -> None:
         self._react(reactions)
         given = {
-            "thresholds": thresholds if isinstance(thresholds, UnsetType) else tuple(thresholds),
+            "thresholds": tuple(thresholds) if isinstance(thresholds, Iterable) else thresholds,
             "return_normal": return_normal,
             "return_degraded": return_degraded,
             "tau": tau,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from resilient.clock import Duration, seconds
 from resilient.core.ports import Criticality
 from resilient.errors import ConfigError
+from resilient.policies.match import named
 from resilient.system.decision.component import Evidence
 from resilient.system.decision.evidence import MARKS, Latency
 from resilient.system.employing import Employing, level, weighing
@@ -45,7 +46,7 @@ class Declaring(Employing):
         depends = None if depends_on is None else _names(name, depends_on)
         latency = _latency(latency_target, latency_limit)
         said = Declared(weighing(weight), level(criticality), depends, latency)
-        self._ledger.declare(name, said)
+        self._ledger.declare(named(name), said)
         self._touch()
         self._refresh()
 
@@ -72,7 +73,7 @@ class Declaring(Employing):
         """
         every = None if expect_every is None else seconds("expect_every", expect_every)
         made = Metric(
-            name,
+            named(name),
             score,
             every,
             every=self.interval,
@@ -100,7 +101,7 @@ class Declaring(Employing):
         if level not in MARKS:
             raise ConfigError("severity", severity, "one of " + ", ".join(MARKS))
         evidence = Evidence("mark", MARKS[level], self._end(ttl), f"{level}: {reason}")
-        self._ledger.mark(component, evidence)
+        self._ledger.mark(named(component), evidence)
         self._touch()
         self.evaluate()
 

@@ -83,7 +83,7 @@ class Metric(Witness):
                 raise TypeError(message)
             self._judge.offer((value, self._now()))
         else:
-            self._keep(float(value), self._now())
+            self._keep(_number(self.name, value), self._now())
 
     def poll(self, view: View, /) -> None:
         """Have a score function of nothing asked, off this thread, unless that is under way."""
@@ -135,6 +135,17 @@ class Metric(Witness):
         else:
             self._last = _Last(clamp(value), at)
         self._touched(self)
+
+
+def _number(name: str, value: Any) -> float:
+    """`value`, of whatever type of numbers. Raises `TypeError`."""
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
+        message = f"metric {name!r} takes a number, not {value!r:.80}"
+        raise TypeError(message) from None
 
 
 def _takes_a_value(name: str, score: object) -> bool:

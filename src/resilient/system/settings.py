@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
@@ -89,7 +89,7 @@ class Settings:
 def _is_number(value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    return math.isfinite(value)
+    return abs(value) <= sys.float_info.max  # also of a whole number that no float can hold
 
 
 DEFAULTS = Settings()
