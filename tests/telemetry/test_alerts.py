@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -475,3 +476,62 @@ def test_the_handle_says_how_it_stands(send: Send) -> None:
     """For a person who looks."""
     pager = send(Keep(), on=ModeChange)
     assert repr(pager) == "<Alerts to <kept>: 0 sent, 0 suppressed, 0 failed, 0 dropped>"
+
+
+class Torn(resilient.Event, frozen=True, kw_only=True):
+    """An event whose texts are not what JSON or one line has."""
+
+    error: str
+    seen: dict[str, list[str]]
+
+    @property
+    def severity(self) -> Severity:
+        """It matters."""
+        return Severity.ERROR
+
+
+class Encoding(list[bytes]):
+    """A channel that makes JSON of its alerts, as a webhook and a command do."""
+
+    def send(self, alert: alerts.Alert) -> None:
+        """Take one."""
+        self.append(alert.json())
+
+
+def test_a_name_that_is_no_utf8_keeps_no_alert_from_arriving(send: Send) -> None:
+    """Python has such names of files as texts with halves of characters in them."""
+    kept = Encoding()
+    pager = send(kept, on=Torn)
+    name = "/srv/caf\udce9"
+    resilient.publish(Torn(name=name, error=f"no such file: {name}", seen={name: [name, "é"]}))
+    assert pager.flush(WAIT)
+    assert pager.failed == 0
+    (found,) = map(json.loads, kept)
+    assert found["name"] == "/srv/caf?"
+    assert found["details"]["seen"] == {"/srv/caf?": ["/srv/caf?", "é"]}
+
+
+def test_a_title_is_one_line(send: Send) -> None:
+    """It becomes the subject of a mail; what has more lines is whole in the details."""
+    kept = Keep()
+    pager = send(kept, on=Torn)
+    resilient.publish(Torn(name="db", error="first\r\nBcc: me\n\n  third", seen={}))
+    assert pager.flush(WAIT)
+    assert kept[0].title == "db: torn (first Bcc: me third)"
+    assert kept[0].details["error"] == "first\r\nBcc: me\n\n  third"
+
+
+def test_a_filter_that_exits_is_a_filter_that_raises(
+    send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event is told then, whatever was raised."""
+
+    def leave(event: Torn) -> bool:
+        raise SystemExit(event.name)
+
+    kept = Keep()
+    pager = send(kept, on=alerts.when(Torn, only=leave))
+    resilient.publish(Torn(name="db", error="", seen={}))
+    assert pager.flush(WAIT)
+    assert kept.names == ["db"]
+    assert "the filter of an alert raised" in caplog.text

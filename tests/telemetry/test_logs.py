@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from structlog.testing import capture_logs
 
 import resilient
 from resilient import breaker, enable_logs, fallback, retry, timeout
+from resilient.telemetry.severities import words
 from tests.policies.scripted import Script
 
 WAIT = 30.0
@@ -274,3 +278,46 @@ def test_plain_logging_objects_do() -> None:
     finally:
         subscription.cancel()
     assert ("error", "circuit_opened", {"app": "shop", "policy": "bound"}) in told
+
+
+class Parcel(resilient.Event, frozen=True, kw_only=True):
+    """An event of an application, with fields that structlog has too."""
+
+    event: str
+    policy: str
+    self: str
+    weight: float
+
+
+def test_a_field_may_be_called_anything(log: Any, lines: Lines) -> None:
+    """What would collide with the line's own words is written beside them."""
+    log()
+    resilient.publish(Parcel(name="p1", event="lost", policy="express", self="me", weight=2.5))
+    (line,) = lines.of("parcel")
+    assert line == {
+        "event": "parcel",
+        "policy": "p1",
+        "event_": "lost",
+        "policy_": "express",
+        "self_": "me",
+        "weight": 2.5,
+        "level": "info",
+    }
+
+
+def kinds() -> set[str]:
+    """Every kind of event that the library has, as its log calls it."""
+    for module in pkgutil.walk_packages(resilient.__path__, "resilient."):
+        if module.name.startswith(("resilient.system.", "resilient.policies.")):
+            importlib.import_module(module.name)
+    found, waiting = set(), [resilient.Event]
+    while waiting:
+        waiting += (more := waiting.pop().__subclasses__())
+        found |= {each for each in more if each.__module__.startswith("resilient.")}
+    return {words(each.__name__) for each in found if not each.__subclasses__()}
+
+
+def test_the_page_lists_every_kind() -> None:
+    """Whoever meets a line in a log finds it there."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "logs.md").read_text("utf-8")
+    assert {kind for kind in kinds() if f"`{kind}`" not in page} == set()

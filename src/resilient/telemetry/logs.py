@@ -13,6 +13,8 @@ from resilient.telemetry.severities import rank, severity_of, words
 
 __all__ = ["enable_logs", "write"]
 
+_TAKEN = {"event", "policy", "self"}
+
 
 def enable_logs(severity: Severity | str = Severity.INFO, *, logger: Any = None) -> Subscription:
     """Log every event of at least `severity`, bound with the policy's name.
@@ -39,9 +41,12 @@ def enable_logs(severity: Severity | str = Severity.INFO, *, logger: Any = None)
 
 
 def write(logger: Any, event: Event) -> None:
-    """Write one event: its kind as the message, its name as ``policy``, its fields as they are."""
+    """Write one event: its kind as the message, its name as ``policy``, its fields as they are.
+
+    A field of that name, or of what structlog itself calls so, gets an underscore at its end.
+    """
     details = {
-        field: _plain(getattr(event, field))
+        f"{field}_" if field in _TAKEN else field: _plain(getattr(event, field))
         for field in event.__struct_fields__
         if field not in {"name", "at"}
     }

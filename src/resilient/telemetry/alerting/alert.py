@@ -76,14 +76,15 @@ class Channel(Protocol):
 def alert_of(event: Event, key: str, *, mode: str | None, **more: Any) -> Alert:
     """The alert for `event`; `more` are other fields of the alert.
 
-    What JSON does not know is told by its `repr`.
+    What JSON does not know is told by its `repr`, and halves of characters, as in names of files
+    that are no UTF-8, by question marks: no such thing shall keep an alert from arriving.
 
     Example::
 
         alert_of(event, "circuit:payments", mode="NORMAL", suppressed=3)
     """
     details = {
-        field: _plain(getattr(event, field))
+        field: _whole(_plain(getattr(event, field)))
         for field in event.__struct_fields__
         if field not in {"name", "at", "origin"}
     }
@@ -92,10 +93,10 @@ def alert_of(event: Event, key: str, *, mode: str | None, **more: Any) -> Alert:
         details["lasted"] = lasted
     return Alert(
         kind=words(type(event).__name__),
-        name=event.name,
+        name=_whole(event.name),
         severity=more.pop("severity", event.severity),
         title=_title(event, details),
-        key=key,
+        key=_whole(key),
         time=datetime.fromtimestamp(event.at, UTC),
         mode=mode,
         details={name: value for name, value in details.items() if value is not None},
@@ -112,6 +113,7 @@ def _title(event: Event, details: dict[str, Any]) -> str:
     text = f"{event.name}: {what}" + (
         f" ({why[0] if isinstance(why, list | tuple) else why})" * bool(why)
     )
+    text = " ".join(_whole(text).split())  # an error may have many lines, a title has one
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
@@ -122,3 +124,12 @@ def _plain(value: object) -> Any:
         return msgspec.to_builtins(value, str_keys=True, enc_hook=brief)
     except Exception:  # noqa: BLE001  (an application's value may refuse in any way)
         return brief(value)
+
+
+def _whole(value: Any) -> Any:
+    """Plain data as UTF-8 can have it."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list | tuple) else value

@@ -127,7 +127,7 @@ class AlertRules:
             return False
         try:
             return kind.only is None or bool(kind.only(event))
-        except Exception:  # noqa: BLE001  (an application's function may raise anything)
+        except BaseException:  # noqa: BLE001  (an application's function may raise anything)
             _log.warning("the filter of an alert raised; the event is told", exc_info=True)
             return True
 
