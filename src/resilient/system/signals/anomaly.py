@@ -8,7 +8,7 @@ from resilient.system.signals.baseline import Baseline, BaselineRules
 from resilient.system.signals.deviation import deviation
 from resilient.system.signals.level import SignalLevel, level_of
 from resilient.system.signals.signal import Found, Signal, Ties
-from resilient.system.signals.tally import Tally, marks
+from resilient.system.signals.tally import ONE, Tally, marks
 
 __all__ = ["ACTIONS", "RateSignal"]
 
@@ -66,7 +66,7 @@ class RateSignal(Signal):
 
             orders.mark()
         """
-        self._tally.add(marks(n), self._ties.now())
+        self._tally.add(n if n is ONE else marks(n), self._ties.now())
 
     def look(self, now: float) -> Found:
         """Compare the last `window` seconds with the baseline, and learn from a full window."""

@@ -7,10 +7,13 @@ import threading
 from collections import deque
 from typing import Any
 
-__all__ = ["Tally", "marks"]
+__all__ = ["ONE", "Tally", "marks"]
 
 GRAIN = 300
 """Things that happen within 1/300 of the period of each other share one entry: at most 302."""
+
+ONE = 1
+"""What nearly every mark is, so it is not checked."""
 
 MOST = 2**53
 """Marks at once, at most: up to here a count is exact as a float too."""
@@ -25,7 +28,7 @@ def marks(n: int) -> int:
 
         marks(3)  # 3
     """
-    found = operator.index(n)
+    found = n if type(n) is int else operator.index(n)
     if not 0 <= found <= MOST:
         message = "so many cannot be marked at once: allowed are 0 to 2**53"
         raise ValueError(message)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from resilient.system.signals.condition import Condition, Form
 from resilient.system.signals.reader import Reader, figure
 from resilient.system.signals.signal import Found, Signal, Ties
-from resilient.system.signals.tally import marks
+from resilient.system.signals.tally import ONE, marks
 from resilient.system.signals.watches import Figure, watching
 
 __all__ = ["ThresholdSignal"]
@@ -77,7 +77,7 @@ class ThresholdSignal(Signal):
         if isinstance(watch, Figure):
             message = f"{self.kind} of {self.name!r} compares a figure: use set(), or read="
             raise TypeError(message)
-        if watch.mark(marks(n), self._ties.now()):
+        if watch.mark(n if n is ONE else marks(n), self._ties.now()):
             self.tell()
 
     def set(self, value: float) -> None:
