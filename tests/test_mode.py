@@ -640,5 +640,6 @@ def test_bad_thresholds_are_named(value: Any) -> None:
 @pytest.mark.parametrize("setting", ["tau", "flap_limit", "return_normal", "minimum_calls"])
 def test_a_number_that_no_float_can_hold_is_refused(setting: str) -> None:
     """As any other that is not finite."""
+    given: dict[str, Any] = {setting: 10**400}
     with pytest.raises(ConfigError, match=setting):
-        SystemOperationMode(**{setting: 10**400})
+        SystemOperationMode(**given)

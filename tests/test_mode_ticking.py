@@ -45,9 +45,10 @@ class Asked:
     def __init__(self) -> None:
         self.times = 0
 
-    def __call__(self) -> None:
+    def __call__(self) -> float:
         """Answer."""
         self.times += 1
+        return 1.0
 
 
 def test_a_closed_mode_asks_nobody_however_often_it_is_read(
@@ -56,8 +57,8 @@ def test_a_closed_mode_asks_nobody_however_often_it_is_read(
     """What a probe, a score function or a signal would ask may be closed as well by then."""
     probe, score, signal = Asked(), Asked(), Asked()
     mode.probe("redis", probe, interval=2, jitter=0)
-    mode.metric("disk", score=lambda: score() or 1.0)
-    mode.threshold("queue", read=lambda: signal() or 1.0, above=10, every=2)
+    mode.metric("disk", score=score)
+    mode.threshold("queue", read=signal, above=10, every=2)
     look(mode, clock, 5)
     before = (probe.times, score.times, signal.times)
     assert min(before) > 1

@@ -253,6 +253,7 @@ def test_a_handshake_that_is_not_answered_is_given_up() -> None:
         ("expect", ()),
         ("expect", 99),
         ("expect", [200, 600]),
+        ("expect", None),
         ("method", ""),
         ("method", "GET\r\nX: y"),
         ("headers", {"X": "y\r\nZ: z"}),
@@ -267,3 +268,17 @@ def test_bad_settings_are_refused_by_name(setting: str, value: object) -> None:
     with pytest.raises(ConfigError) as caught:
         probes.http(given.pop("url"), **given)
     assert caught.value.setting == setting
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"url": "http://a/b c"},
+        {"url": "http://a/\u00fc"},
+        {"url": "http://a", "headers": {"X": "\u2603"}},
+    ],
+)
+def test_what_could_never_be_sent_is_refused_when_the_probe_is_made(given: dict[str, Any]) -> None:
+    """Not at three in the morning, as a failure of the server."""
+    with pytest.raises(ConfigError, match="what HTTP can carry"):
+        probes.http(**given)

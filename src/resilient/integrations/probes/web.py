@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from ssl import SSLContext, create_default_context
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import SplitResult, urlsplit
 
 from resilient.clock import Duration, seconds
@@ -65,7 +65,19 @@ def http(  # noqa: PLR0913  (all but the first are keywords)
         context if target.scheme == "https" else None,
         seconds("timeout", timeout),
     )
+    try:
+        question.put(_Nowhere())
+    except (ValueError, HTTPException) as error:  # a blank in the path, a header beyond Latin-1
+        allowed = "with this method and these headers, what HTTP can carry"
+        raise ConfigError("url", url, f"{allowed}: {error}") from error
     return question.ask
+
+
+class _Nowhere:
+    """What is sent here is lost."""
+
+    def sendall(self, data: object) -> None:
+        """Lose it."""
 
 
 class _Question(NamedTuple):
@@ -81,17 +93,22 @@ class _Question(NamedTuple):
 
     def ask(self) -> None:
         """Ask once."""
-        host, default = self.url.hostname or "", _PORTS[self.url.scheme]
-        port, until = self.url.port or default, time.monotonic() + self.limit
+        host, port = self.url.hostname or "", self.url.port or _PORTS[self.url.scheme]
+        until = time.monotonic() + self.limit
         with Wire(dial(host, port, until), until) as wire:
             if self.context is not None:
                 wire.encrypt(self.context, host)
-            connection: Any = HTTPConnection(host, port)
-            connection.default_port = default
-            connection.sock = wire  # it is connected already, with one limit for everything
-            connection.request(self.method, _path(self.url), headers=self.headers)
-            with closing(connection.getresponse()) as response:
+            with closing(self.put(wire).getresponse()) as response:
                 self._judge(response)
+
+    def put(self, line: Any) -> HTTPConnection:
+        """Send the question over what is connected already, with one limit for everything."""
+        default = _PORTS[self.url.scheme]
+        connection: Any = HTTPConnection(self.url.hostname or "", self.url.port or default)
+        connection.default_port = default
+        connection.sock = line
+        connection.request(self.method, _path(self.url), headers=self.headers)
+        return cast("HTTPConnection", connection)
 
     def _judge(self, response: HTTPResponse) -> None:
         if response.status not in self.expect:
@@ -126,7 +143,7 @@ def _path(url: SplitResult) -> str:
 
 
 def _statuses(expect: int | Iterable[int]) -> tuple[int, ...]:
-    found = (expect,) if isinstance(expect, int) else tuple(expect)
+    found = tuple(expect) if isinstance(expect, Iterable) else (expect,)
     if not found or any(one not in _STATUSES for one in found):
         raise ConfigError("expect", expect, "a status from 100 to 599, or several")
     return tuple(sorted(set(found)))
