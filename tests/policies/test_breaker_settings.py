@@ -27,7 +27,7 @@ REFUSED: dict[str, list[Any]] = {
     "slow_call_duration": NO_SECONDS,
     "slow_call_rate": NO_SHARES,
     "reset_timeout": [None, *NO_SECONDS],
-    "reset_backoff": [0, -1, 0.99, math.nan, math.inf, True, None, *NO_NUMBERS],
+    "reset_backoff": [0, -1, 0.99, math.nan, math.inf, 10**400, True, None, *NO_NUMBERS],
     "max_reset_timeout": [59, *NO_SECONDS],
     "reset_jitter": [-0.1, 1.01, math.nan, True, None, *NO_NUMBERS],
     "half_open_calls": [None, *NO_COUNTS],
@@ -58,7 +58,7 @@ REFUSED: dict[str, list[Any]] = {
     "key_ttl": [None, *NO_SECONDS],
     "listeners": [[object()], [print]],
     "storage": [object(), "redis"],
-    "weight": [0, -1, math.nan, math.inf, True, *NO_NUMBERS],
+    "weight": [0, -1, math.nan, math.inf, 10**400, True, *NO_NUMBERS],
     "criticality": ["urgent", 5, object()],
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +113,6 @@ def positive(
     allowed = f"a number {least}" + ("" if most == float("inf") else f" and <= {most:g}")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(setting, value, allowed)
-    if not 0 <= value <= most or value == float("inf") or (value == 0 and not zero):
+    if not 0 <= value <= min(most, sys.float_info.max) or (value == 0 and not zero):
         raise ConfigError(setting, value, allowed)
     return float(value)
