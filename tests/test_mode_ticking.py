@@ -199,6 +199,40 @@ def test_the_first_of_two_loops_to_leave_does_not_stop_the_thread() -> None:
     assert mode._resting
 
 
+def test_a_loop_that_enters_while_the_last_one_leaves_is_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the one that leaves was about to end goes on for the other."""
+    entered, leave, asked = threading.Event(), threading.Event(), threading.Semaphore(0)
+    mode = SystemOperationMode(interval=0.01)
+    stop = mode.stop
+
+    async def enters() -> None:
+        async with mode:
+            mode.probe("redis", asked.release, interval=0.02)
+            entered.set()
+            await asyncio.to_thread(leave.wait, PATIENCE)
+
+    other = threading.Thread(target=lambda: asyncio.run(enters()))
+
+    def slow() -> None:
+        stop()
+        other.start()
+        assert entered.wait(PATIENCE)
+
+    async def leaves() -> None:
+        async with mode:
+            monkeypatch.setattr(mode, "stop", slow)
+        monkeypatch.undo()
+
+    asyncio.run(leaves())
+    for _ in range(3):
+        assert asked.acquire(timeout=PATIENCE)
+    leave.set()
+    other.join(PATIENCE)
+    assert mode._ticker is None
+
+
 class Interrupting:
     """The lock of a mode; a signal comes as soon as it is taken, before anything else is done."""
 

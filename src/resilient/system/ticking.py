@@ -98,7 +98,7 @@ class Ticking(Listening):
         await asyncio.gather(*tasks, return_exceptions=True)
         if last:  # else another loop goes on with it
             await asyncio.to_thread(self.stop)
-            self._quit()
+            self._quit(unless_entered=True)
         await asyncio.to_thread(self.flush, limit)
 
     def __enter__(self) -> Self:
@@ -120,8 +120,9 @@ class Ticking(Listening):
         import asyncio  # noqa: PLC0415  (loaded already: a loop runs)
 
         loop = asyncio.get_running_loop()
-        self._closed = self._resting = False
-        self._tasks.setdefault(loop, []).append(loop.create_task(self._tick_here()))
+        with self._starting:
+            self._closed = self._resting = False
+            self._tasks.setdefault(loop, []).append(loop.create_task(self._tick_here()))
         self._adopt(loop)  # after that: who comes in between finds the loop by itself
         return self
 
@@ -165,8 +166,12 @@ class Ticking(Listening):
         if running:
             settle(listener, running[-1])
 
-    def _quit(self) -> None:
-        self._resting = True
+    def _quit(self, *, unless_entered: bool = False) -> None:
+        with self._starting:
+            if unless_entered and any(self._tasks.values()):
+                self._closed = False  # another loop has come in since
+                return
+            self._resting = True
         self._under_lock(self._touch)  # nobody is in the middle of polling any more
         for job in self._ledger.jobs.values():
             job.close()
