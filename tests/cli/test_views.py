@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from resilient.cli.demo import run
-from resilient.cli.demo.tally import Tally
+from resilient.cli.demo.tally import Note, Span, Tally
 from resilient.cli.demo.views import PlainView
 from resilient.errors import MissingExtraError
 
@@ -53,6 +53,8 @@ def test_the_live_view_fits_its_terminal(
     live = importlib.import_module("resilient.cli.demo.live")
     monkeypatch.setenv("COLUMNS", str(width))
     tally = tell(45)
+    tally.notes.append(Note(40.0, "alert", "upstream: component failed", bad=True))
+    tally.features["suggestions"].append(Span("shut", 40.5))
     tally.status = {
         "mode": "EMERGENCY",
         "score": 21.0,
@@ -73,9 +75,10 @@ def test_the_live_view_fits_its_terminal(
         "upstream is gone",
         "half-open",
         "suggestions shut",
-        "probe of upstream: failed",
+        "upstream failed: Conn",
         "recovery of database: waiting",
         "alert: upstream: component failed",
+        "feature suggestions is off",
     ):
         assert words in drawn
 

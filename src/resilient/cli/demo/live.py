@@ -103,25 +103,32 @@ def _mode(tally: Tally) -> Text:
     for name, state in status.get("features", {}).items():
         text.append(f"  {name} ", style="default")
         text.append(state, style="green" if state == "on" else "yellow")
+    text.append("\n  probes:")
     for name, said in status.get("probes", {}).items():
-        style = "dim" if said.startswith("healthy") else "yellow"
-        text.append(f"\n  probe of {name}: {said}", style=style)
+        well = said.startswith("healthy")
+        text.append(f"  {name} {'healthy' if well else said}", style="dim" if well else "yellow")
     for said in status.get("recoveries", ()):
         if not said.endswith(": idle"):
-            text.append(f"\n  recovery of {said}", style="yellow")
+            # What was wrong with the last attempt is in the log, and its probe says it too.
+            text.append(f"\n  recovery of {': '.join(said.split(': ')[:2])}", style="yellow")
     for reason in status.get("reasons", ()):
         text.append(f"\n  {reason}", style="dim")
     return text
 
 
 def _events(tally: Tally) -> Text:
-    """What happened last, in order: faults and their ends, alerts, and attempts of recovery."""
+    """What happened last, in order: faults, alerts, features, and attempts of recovery."""
     events = [(s.start, s.what, "red") for s in tally.faults]
     events += [(s.end, f"end of: {s.what}", "default") for s in tally.faults if s.end is not None]
     for note in tally.notes:
         if note.source != "probe":  # what probes say is shown above
             words = f"{note.source}: {note.words}"
             events.append((note.at, words, "yellow" if note.bad else "green"))
+    for name, course in tally.features.items():
+        for span in course[1:]:
+            off = span.what != "on"
+            words = f"feature {name} is {'off' if off else 'on again'}"
+            events.append((span.start, words, "yellow" if off else "green"))
     text = Text(overflow="ellipsis", no_wrap=True)
     for at, what, style in sorted(events)[-EVENTS:]:
         text.append(f"{at:5.1f} s  {what}\n", style=style)

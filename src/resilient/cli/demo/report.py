@@ -43,7 +43,7 @@ thead th {{ border-top: 0; color: {palette.MUTED}; font-weight: 600; }}
 .headers {{ table-layout: fixed; font-size: 13px; }}
 .headers td {{ overflow-wrap: anywhere; }}
 th {{ font-weight: 500; }}
-table + p {{ margin: 12px 0 0; }}
+table + p, svg + p {{ margin: 12px 0 0; }}
 svg {{ display: block; width: 100%; height: auto; }}
 svg text {{ font-size: 11.5px; }}
 svg .small {{ font-size: 10.5px; }}
@@ -59,7 +59,7 @@ def render(tally: Tally) -> str:
         element("h1", "The same service through the same faults, bare and protected"),
         element("p", _preface(tally)),
         _cards(tally),
-        _section("What happened", _legend(), chart.draw(tally)),
+        _section("What happened", _legend(), chart.draw(tally), element("p", summary.RESTORED)),
         _section("Both services", _table(tally)),
         _section("Modes of the protected service", _course(tally), tables.times(tally)),
         _section("Incidents of the protected service", tables.incidents(tally)),

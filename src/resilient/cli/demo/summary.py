@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from resilient.cli.demo.tally import Tally
 __all__ = [
     "LABELS",
     "QUALITIES",
+    "RESTORED",
     "course",
     "incidents",
     "preface",
@@ -30,6 +32,13 @@ LABELS = {
     "error": "failed: an error",
 }
 """What the kinds of answer are called, best first."""
+
+RESTORED = (
+    "After the restore the connections of both services belong to a file that is gone: they can "
+    "write no more. The protected service opens others, and asks its probe whether that helped; "
+    "the bare one waits for somebody to restart it."
+)
+"""Why one of them comes back and the other does not."""
 
 QUALITIES = ("full", "reduced", "minimal")
 """What the header ``X-Response-Quality`` may say, best first."""
@@ -134,6 +143,7 @@ def _lines(tally: Tally) -> Iterator[str]:
     yield from _aligned(incidents(tally))
     yield "time in " + ", ".join(f"{mode}: {spent}" for mode, spent in times(tally))
     yield ""
+    yield from textwrap.wrap(RESTORED, 100)
     yield verdict(tally)
 
 

@@ -90,7 +90,7 @@ def _probe(event: resilient.ProbeChanged) -> None:
 
 def _recovery(event: resilient.RecoveryChanged) -> None:
     """What became of an attempt; that one is waited for or under way is shown by the status."""
-    attempt = f"recovery of {event.name}, attempt {event.attempt} of {event.of}: "
+    attempt = f"{event.name}, attempt {event.attempt} of {event.of}: "
     if event.new is RecoveryStage.SUCCEEDED:
         child.say(note="recovery", words=attempt + "it helped", bad=False)
     elif event.error and event.old in (RecoveryStage.ATTEMPTING, RecoveryStage.VERIFYING):
