@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 import resilient
@@ -137,4 +140,23 @@ def test_a_breaker_made_since_the_last_look_is_heard(
     mode.evaluate()
     late = breaker("late", criticality="critical", mode=mode, clock=clock)
     late.open()
+    assert mode.current is Mode.EMERGENCY
+
+
+def test_a_signal_in_the_midst_of_a_breaker_does_not_lock_up_the_mode() -> None:
+    """The thread that was interrupted holds what the evaluation of another waits for.
+
+    A trip in a signal handler must come back nevertheless, and be obeyed.
+    """
+    mode = SystemOperationMode()
+    payments = critical(mode, ManualClock())
+    evaluating = threading.Thread(target=mode.evaluate)
+    with payments.lock:  # as a call that is being counted
+        evaluating.start()
+        while not mode._owner:
+            time.sleep(0.001)  # until the other thread is at it
+        mode.trip("told by a signal")
+    evaluating.join(30)
+    assert not evaluating.is_alive()
+    assert mode.flush(10)
     assert mode.current is Mode.EMERGENCY

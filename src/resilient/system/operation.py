@@ -31,6 +31,9 @@ __all__ = ["Operation"]
 
 VERDICTS = {CircuitState.CLOSED: 1.0, CircuitState.HALF_OPEN: 0.5, CircuitState.OPEN: 0.0}
 
+PATIENCE = 1.0
+"""Seconds for which one thread waits for the evaluation of another."""
+
 BACKLOG = 1000
 """Changes of circuits that are remembered while nobody evaluates."""
 
@@ -78,14 +81,19 @@ class Operation:
         """Bring everything up to date now, and return the mode.
 
         A tick does the same, and so does reading a stale value. Waits for an evaluation that runs
-        in another thread.
+        in another thread, but no longer than a second.
 
         Example::
 
             mode.evaluate()
         """
-        self._under_lock(self._bring_up_to_date)
+        if self._under_lock(self._evaluated) is None and self._owner != threading.get_ident():
+            self._nudge()
         return self._current
+
+    def _evaluated(self) -> bool:
+        self._bring_up_to_date()
+        return True
 
     def after_fork(self) -> None:
         """Take fresh locks in a forked child."""
@@ -104,7 +112,8 @@ class Operation:
 
         On an injected clock, where hours pass between two instructions, that one is waited for.
         """
-        if self._owner != threading.get_ident() and self._lock.acquire(self._time.injected):
+        patience = PATIENCE if self._time.injected else 0.0
+        if self._owner != threading.get_ident() and self._lock.acquire(timeout=patience):
             try:
                 self._owner = threading.get_ident()
                 self._bring_up_to_date()
@@ -113,16 +122,20 @@ class Operation:
                 self._lock.release()
 
     def _under_lock(self, do: Callable[[], T]) -> T | None:
-        """Run `do` alone; `None` if this very thread is in the middle of an evaluation."""
+        """Run `do` alone; `None` if this very thread is in the middle of an evaluation.
+
+        `None` also if another thread is, and does not come to an end: this thread may hold what
+        that one waits for, the lock of a breaker in the midst of which a signal handler was called.
+        """
         me = threading.get_ident()
-        if self._owner == me:
+        if self._owner == me or not self._lock.acquire(timeout=PATIENCE):
             return None
-        with self._lock:
+        try:
             self._owner = me
-            try:
-                return do()
-            finally:
-                self._owner = 0
+            return do()
+        finally:
+            self._owner = 0
+            self._lock.release()
 
     def _command(self, command: Command) -> None:
         self._inbox.append((self._time.now(), command))
