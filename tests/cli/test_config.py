@@ -128,3 +128,31 @@ def test_reading_settings_is_not_in_the_way_of_importing(tmp_path: Path) -> None
     loaded = run("-c", script, cwd=tmp_path).stdout.split()
     assert "resilient.core.defaults" in loaded
     assert not {"tomllib", "resilient.config.configuration", "resilient.config.files"} & set(loaded)
+
+
+COMMAND = [sys.executable, "-m", "resilient", "config"]
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    """``resilient config | head -1`` says what it was asked for, and nothing of broken pipes."""
+    process = subprocess.Popen(
+        COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    complaints = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(60), complaints) == (0, "")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_terminal_that_knows_only_ascii(form: list[str], tmp_path: Path) -> None:
+    """A name that it cannot show is shown by its numbers."""
+    (tmp_path / "resilient.toml").write_text('[breaker."größe"]\nwindow = 3\n', "utf-8")
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*COMMAND, *form], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+    )
+    assert ("gr\\u00f6" if form else "gr\\xf6") in done.stdout
+    assert done.stderr == ""

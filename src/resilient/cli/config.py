@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 
@@ -44,8 +45,17 @@ def run(path: str | None, *, as_json: bool = False) -> int:
         for line in (str(error), *notes):
             print(f"resilient config: {line}", file=sys.stderr)  # noqa: T201  (a command)
         return 2
-    print(_json(configuration) if as_json else _plain(configuration))  # noqa: T201  (as above)
+    _say(_json(configuration) if as_json else _plain(configuration))
     return 0
+
+
+def _say(found: str) -> None:
+    """Print what a terminal of any encoding can show, as far as the reader reads it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(found.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201  (a command)
+    except BrokenPipeError:  # `head` has seen enough; nor shall the interpreter complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain(configuration: Configuration) -> str:
@@ -63,7 +73,7 @@ def _json(configuration: Configuration) -> str:
             for name, one in configuration.settings.items()
         },
     }
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    return json.dumps(found, indent=2)
 
 
 def text(value: object) -> str:
