@@ -290,9 +290,9 @@ class Parcel(resilient.Event, frozen=True, kw_only=True):
 
 
 def test_a_field_may_be_called_anything(log: Any, lines: Lines) -> None:
-    """What would collide with the line's own words is written beside them."""
+    """What would collide with the line's own words is written beside them; numbers are rounded."""
     log()
-    resilient.publish(Parcel(name="p1", event="lost", policy="express", self="me", weight=2.5))
+    resilient.publish(Parcel(name="p1", event="lost", policy="express", self="me", weight=2.54321))
     (line,) = lines.of("parcel")
     assert line == {
         "event": "parcel",
@@ -300,7 +300,7 @@ def test_a_field_may_be_called_anything(log: Any, lines: Lines) -> None:
         "event_": "lost",
         "policy_": "express",
         "self_": "me",
-        "weight": 2.5,
+        "weight": 2.543,
         "level": "info",
     }
 

@@ -14,6 +14,7 @@ from resilient.telemetry.severities import rank, severity_of, words
 __all__ = ["enable_logs", "write"]
 
 _TAKEN = {"event", "policy", "self"}
+_UNSAID = {"name", "at", "origin"}
 
 
 def enable_logs(severity: Severity | str = Severity.INFO, *, logger: Any = None) -> Subscription:
@@ -43,16 +44,19 @@ def enable_logs(severity: Severity | str = Severity.INFO, *, logger: Any = None)
 def write(logger: Any, event: Event) -> None:
     """Write one event: its kind as the message, its name as ``policy``, its fields as they are.
 
-    A field of that name, or of what structlog itself calls so, gets an underscore at its end.
+    Numbers are rounded to a thousandth, and ``origin`` is left out: it means something only to a
+    program. A field of that name, or of what structlog itself calls so, gets an underscore at its end.
     """
     details = {
         f"{field}_" if field in _TAKEN else field: _plain(getattr(event, field))
         for field in event.__struct_fields__
-        if field not in {"name", "at"}
+        if field not in _UNSAID
     }
     method = getattr(logger.bind(policy=event.name), event.severity.value)
     method(words(type(event).__name__), **{k: v for k, v in details.items() if v is not None})
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 3)
     return value.name if isinstance(value, Enum) else value
