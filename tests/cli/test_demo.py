@@ -109,6 +109,9 @@ def test_the_protected_service_answers_everything(
     assert {"normal", "degraded"} <= set(data["headers"])
     assert data["incidents"]
     assert all(found["availability"] == 1 for found in data["incidents"])
+    # Only whoever reopens its database can write again: the recovery of the protected one does.
+    assert set(data["arms"]["bare"]["course"]["11"]) == {"error"}
+    assert data["scores"][-1][1] > 85
     assert data["arms"]["protected"]["attempts"] < data["arms"]["bare"]["attempts"]
 
 
