@@ -239,9 +239,9 @@ class Interrupting:
     def __init__(self, lock: Any, handler: Any) -> None:
         self.lock, self.handlers = lock, [handler]
 
-    def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002  (as of a lock)
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002  (as of a lock)
         """Take it, and be interrupted, once."""
-        taken: bool = self.lock.acquire(blocking)
+        taken: bool = self.lock.acquire(blocking, timeout)
         if self.handlers:
             self.handlers.pop()()
         return taken
