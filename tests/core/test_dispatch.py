@@ -506,3 +506,26 @@ def test_an_application_publishes_events_of_its_own() -> None:
         resilient.publish("deployed")  # type: ignore[arg-type]  # that is the point
     for subscription in subscriptions:
         subscription.cancel()
+
+
+def test_a_signal_within_a_notification_does_no_harm() -> None:
+    """A handler may offer while this very thread is waking the others: both items arrive."""
+    dispatcher = Dispatcher()
+    heard: list[str] = []
+    listener = dispatcher.listener(heard.append)
+    real = dispatcher.changed.notify_all
+    nested: list[str] = []
+
+    def interrupted() -> None:
+        if not nested:
+            nested.append("once")
+            listener.offer("told by a handler")
+        real()
+
+    dispatcher.changed.notify_all = interrupted  # type: ignore[method-assign]  # where a signal comes
+    listener.offer("first")
+    assert dispatcher.flush(10)
+    listener.offer("second")
+    assert dispatcher.flush(10)
+    assert sorted(heard) == ["first", "second", "told by a handler"]
+    assert dispatcher.close(10)

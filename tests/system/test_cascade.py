@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resilient.core.ports import Criticality
 from resilient.system.decision.cascade import Onsets, name_cascade
@@ -60,3 +62,51 @@ def test_the_onset_is_kept_until_the_component_is_well(health: float | None, fai
     later = Contribution("db", 1.0, Criticality.LOW, Standing.KNOWN, health)
     onsets.update([later], 9.0)
     assert onsets.since == ({"db": 5.0} if failed else {})
+
+
+names = st.sampled_from("abcdefg")
+failing = st.dictionaries(names, st.integers(0, 12).map(lambda tenth: tenth * 10.0), max_size=7)
+needs = st.dictionaries(names, st.lists(names, max_size=3, unique=True).map(tuple), max_size=7)
+
+
+@given(failing, needs)
+def test_the_chain_is_what_joining_one_by_one_gives(
+    since: dict[str, float], depends_on: dict[str, tuple[str, ...]]
+) -> None:
+    """By the rule itself, however slowly: the first that may join does, until nobody may."""
+    needed = {name: tuple(one for one in deps if one != name) for name, deps in depends_on.items()}
+    order = sorted(since, key=lambda name: (since[name], name))
+
+    def caused(cause: str, name: str) -> bool:
+        return cause in needed.get(name, ()) and abs(since[name] - since[cause]) <= 30
+
+    def joins(name: str, chain: list[str]) -> bool:
+        late = since[name] - since[chain[0]]
+        alone = not needed.get(name) and 0 <= late <= 30
+        return name not in chain and (alone or any(caused(one, name) for one in chain))
+
+    longest: list[str] = []
+    for trigger in [n for n in order if not any(caused(o, n) for o in order)] or order:
+        grown = [trigger]
+        while more := [name for name in order if joins(name, grown)]:
+            grown.append(more[0])
+        longest = max(longest, grown, key=len)
+    expected = tuple(longest) if len(longest) > 1 else ()
+    assert chain(since, **needed) == expected
+
+
+def test_a_thousand_that_fail_together_are_named_at_once() -> None:
+    """Each is looked at about once, and not once for every pair of the others."""
+    looked = 0
+
+    class Counted(dict[str, float]):
+        def __getitem__(self, name: str) -> float:
+            nonlocal looked
+            looked += 1
+            return super().__getitem__(name)
+
+    since = Counted({f"c{number}": 0.0 for number in range(1000)})
+    found = name_cascade(since, {}, window=30.0)
+    assert found is not None
+    assert len(found.chain) == 1000
+    assert looked < 10_000

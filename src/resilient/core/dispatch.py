@@ -88,7 +88,7 @@ class Listener:
         with self._dispatcher.changed:
             self.cancelled = True
             self._queue.clear()
-            self._dispatcher.changed.notify_all()
+            self._dispatcher.tell()
         if self.on_cancel is not None:
             self.on_cancel()
         self._close_runner()
@@ -150,7 +150,7 @@ class Listener:
                 self._dispatcher.schedule(self)
             else:
                 self._scheduled = False
-                self._dispatcher.changed.notify_all()
+                self._dispatcher.tell()
         if self.cancelled:
             self._close_runner()
 
@@ -185,6 +185,7 @@ class Dispatcher:
         self._busy: dict[threading.Thread, float] = {}
         self._waiting = 0
         self._closing = False
+        self._telling = False
 
     @property
     def lively(self) -> bool:
@@ -216,7 +217,7 @@ class Dispatcher:
     def wake(self) -> None:
         """See to it that somebody serves, or watches over, who is in line; under `changed`."""
         if self._waiting:
-            self.changed.notify_all()
+            self.tell()
         elif self._ready and not self._closing and len(self._busy) == len(self._threads):
             thread = threading.Thread(target=self._work, name="resilient-dispatcher", daemon=True)
             self._threads.add(thread)
@@ -225,6 +226,18 @@ class Dispatcher:
             except RuntimeError:
                 # No thread is to be had now: who is in line waits for the next event.
                 self._threads.discard(thread)
+
+    def tell(self) -> None:
+        """Wake whoever waits for a change; under `changed`.
+
+        Not within itself, where a signal handler may find itself: then everybody is being woken.
+        """
+        if not self._telling:
+            self._telling = True
+            try:
+                self.changed.notify_all()
+            finally:
+                self._telling = False
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything offered was delivered; False if `timeout` seconds passed first."""
@@ -244,7 +257,7 @@ class Dispatcher:
         self.flush(timeout)
         with self.changed:
             self._closing = True
-            self.changed.notify_all()
+            self.tell()
             threads = [t for t in self._threads if t is not threading.current_thread()]
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -264,6 +277,7 @@ class Dispatcher:
         self._busy.clear()
         self._waiting = 0
         self._closing = False
+        self._telling = False
         for listener in list(self._listeners):
             listener.after_fork()
 
@@ -273,7 +287,7 @@ class Dispatcher:
             listener.deliver()
             with self.changed:
                 self._busy.pop(me, None)
-                self.changed.notify_all()
+                self.tell()
 
     def _next(self, me: threading.Thread) -> Listener | None:
         """Wait for a listener that is in line, as long as no lively worker will take it."""

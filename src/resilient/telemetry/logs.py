@@ -45,7 +45,7 @@ def write(logger: Any, event: Event) -> None:
     """Write one event: its kind as the message, its name as ``policy``, its fields as they are.
 
     Numbers are rounded to a thousandth, and ``origin`` is left out: it means something only to a
-    program. A field of that name, or of what structlog itself calls so, gets an underscore at its end.
+    program. A field called ``policy``, or what structlog calls its own, gets an underscore.
     """
     details = {
         f"{field}_" if field in _TAKEN else field: _plain(getattr(event, field))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from resilient.system.decision.score import FAILED, IMPAIRED, Contribution
@@ -60,26 +61,47 @@ def name_cascade(
         name_cascade({"redis": 0.0, "web": 4.0}, {"web": ("redis",)}, window=30.0)
     """
     order = sorted(since, key=lambda name: (since[name], name))
-
-    def caused(cause: str, name: str) -> bool:
-        return cause in depends_on.get(name, ()) and abs(since[name] - since[cause]) <= window
-
-    def follows(name: str, chain: list[str]) -> bool:
-        after = since[name] - since[chain[0]]
-        undeclared = not depends_on.get(name) and 0 <= after <= window
-        return undeclared or any(caused(cause, name) for cause in chain)
-
-    roots = [one for one in order if not any(caused(other, one) for other in order)]
-    chains = [_chain(trigger, order, follows) for trigger in roots or order]
-    best = max(chains, key=len, default=())
+    causes = {name: _causes(name, since, depends_on, window) for name in order}
+    effects: dict[str, list[str]] = {}
+    for name, found in causes.items():
+        for cause in found:
+            effects.setdefault(cause, []).append(name)
+    alone = [name for name in order if not depends_on.get(name)]
+    best: tuple[str, ...] = ()
+    for trigger in [name for name in order if not causes[name]] or order:
+        last = since[trigger] + window
+        followers = [name for name in alone if since[trigger] <= since[name] <= last]
+        chain = _chain(trigger, order, followers, effects)
+        best = max(best, chain, key=len)
+        if len(best) == len(order):
+            break  # as long as can be; of equals the earliest counts
     return Cascade(best[0], best) if len(best) > 1 else None
 
 
+def _causes(
+    name: str, since: Mapping[str, float], depends_on: Mapping[str, tuple[str, ...]], window: float
+) -> list[str]:
+    """What `name` depends on, and has failed at about the same time."""
+    needed = depends_on.get(name, ())
+    return [one for one in needed if one in since and abs(since[name] - since[one]) <= window]
+
+
 def _chain(
-    trigger: str, order: list[str], follows: Callable[[str, list[str]], bool]
+    trigger: str, order: list[str], followers: list[str], effects: Mapping[str, list[str]]
 ) -> tuple[str, ...]:
-    """The trigger, and all that follows from it or from one another, in order of joining."""
-    chain = [trigger]
-    while joined := [name for name in order if name not in chain and follows(name, chain)]:
-        chain.append(joined[0])
+    """The trigger, and all that follows from it or from one another, in order of joining.
+
+    Of those that may join, the one that failed first does, and then whatever it may have caused.
+    """
+    rank = {name: place for place, name in enumerate(order)}
+    ahead = [rank[name] for name in followers]  # sorted, so it is a heap already
+    chain = {trigger: None}
+    for name in effects.get(trigger, ()):
+        heappush(ahead, rank[name])
+    while ahead:
+        name = order[heappop(ahead)]
+        if name not in chain:
+            chain[name] = None
+            for effect in effects.get(name, ()):
+                heappush(ahead, rank[effect])
     return tuple(chain)

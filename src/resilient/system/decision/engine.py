@@ -61,6 +61,7 @@ class Engine:
         self.components: Mapping[str, Component] = {}
         self.assessment = assess((), now)
         self.onsets = Onsets()
+        self._named: tuple[object, Cascade | None] = (None, None)
         self.trips: dict[str, Trip] = {}
         self.override: Override | None = None
         self.blind_since: float | None = None
@@ -154,8 +155,14 @@ class Engine:
 
     def cascade(self) -> Cascade | None:
         """The cascade that runs now, if one does."""
-        depends_on = {one.name: one.depends_on for one in self.components.values()}
-        return name_cascade(self.onsets.since, depends_on, self.settings.cascade_window)
+        since, window = self.onsets.since, self.settings.cascade_window
+        depends_on = {
+            one.name: one.depends_on for one in self.components.values() if one.depends_on
+        }
+        seen = (since, depends_on, window)
+        if seen != self._named[0]:
+            self._named = (seen, name_cascade(since, depends_on, window))
+        return self._named[1]
 
     def _trips(self, component: Component, edge: str) -> None:
         """Skip smoothing and confirmation, if the component is CRITICAL and nothing softens it."""
