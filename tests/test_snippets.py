@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from types import CodeType, ModuleType
@@ -20,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from resilient import SystemOperationMode
+from resilient.core.hub import hub
 from resilient.testing import isolated
 from tests.source import PROJECT
 
@@ -48,15 +51,33 @@ def play(text: str, name: str) -> dict[str, Any]:
     module = ModuleType("snippets")
     sys.modules["snippets"] = module
     try:
-        with isolated():
-            for code, runs in blocks(text, name):
-                finish(eval(code, vars(module)) if runs else None)  # noqa: S307  (our own pages)
-        for test in defined_tests(module):
-            with isolated() as world:
-                finish(test(*[world] * len(inspect.signature(test).parameters)))
+        with left_as_found():
+            with isolated():
+                for code, runs in blocks(text, name):
+                    finish(eval(code, vars(module)) if runs else None)  # noqa: S307  (our own pages)
+            for test in defined_tests(module):
+                with isolated() as world:
+                    finish(test(*[world] * len(inspect.signature(test).parameters)))
     finally:
         del sys.modules["snippets"]
     return vars(module)
+
+
+@contextmanager
+def left_as_found() -> Iterator[None]:
+    """End what a page begins and a program would keep: its modes, its alerts, its subscriptions."""
+    taps, alerts = list(hub.bus._taps), set(hub._parting)
+    known = {id(policy) for policy in hub.policies()}
+    try:
+        yield
+    finally:
+        for pager in set(hub._parting) - alerts:
+            pager.cancel()  # type: ignore[attr-defined]  # alerts are all that parts
+        for policy in hub.policies():
+            if isinstance(policy, SystemOperationMode) and id(policy) not in known:
+                policy.close()
+        hub.bus._taps[:] = taps
+        hub.bus._forget()
 
 
 def finish(result: object) -> None:
