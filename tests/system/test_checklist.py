@@ -1,6 +1,6 @@
 """Laws of the checklist: nothing improves before it is met, and what is missing is named.
 
-The conditions are those of the list in 000_d50087dca9911c40.txt: a backlog below 100, latency
+The conditions are those of the list in "Success and Failure States": a backlog below 100, latency
 below 100 ms for 10 minutes, no error for 5 minutes.
 """
 

@@ -69,7 +69,7 @@ def test_all_features_or_those_named(
 def test_it_ends_by_itself_after_five_minutes(
     mode: SystemOperationMode, clock: ManualClock
 ) -> None:
-    """The default of 300 s is that of 000_d50087dca9911c40.txt; the reason goes with it."""
+    """The default of 300 s is that of "Success and Failure States"; the reason goes with it."""
     gate = feature("search", mode=mode, clock=clock)
     assert (mode.frozen, reasons(mode)) == (None, [])
     began = clock.time()

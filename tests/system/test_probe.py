@@ -40,7 +40,7 @@ HEALTHY, DEGRADED, UNHEALTHY, FAILED = ProbeStatus
 REFUSED = ConnectionRefusedError("refused")
 DETAIL = "ConnectionRefusedError: refused"
 RULES = ProbeRules(interval=10.0, degraded_above=0.1, failed_after=3, jitter=0.2)
-"""The figures of the source documents (002_d5ee71e34fac7f2a.txt): 100 ms, 3 failures, 10 s."""
+"""The figures of the source documents ("Graceful Degradation"): 100 ms, 3 failures, 10 s."""
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Laws of recoveries: what is tried, when, how it is checked, and that it harms nobody.
 
-30 s, doubled each time, five attempts: 002_d5ee71e34fac7f2a.txt.
+30 s, doubled each time, five attempts: "Graceful Degradation".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The course of a recovery, as pure decisions: instants in, attempts and changes of stage out.
 
-30 s, doubled each time, five attempts: 002_d5ee71e34fac7f2a.txt.
+30 s, doubled each time, five attempts: "Graceful Degradation".
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from resilient import (
 from resilient.system.signals.weighing import weigh
 from resilient.testing import ManualClock
 
-# The weights and scales of 000_d50087dca9911c40.txt. A backlog that falls by one in each block
+# The weights and scales of "Success and Failure States". A backlog that falls by one in each block
 # time of 15 s is clear after pending * block time.
 CONGESTION = {
     "pending": SignalPart(1000, 0.4, drain=1 / 15),
@@ -63,7 +63,7 @@ def test_the_score_of_the_source(  # noqa: PLR0913  (a table)
     congested: bool,  # noqa: FBT001
     clear: float,
 ) -> None:
-    """Weights, scales, limit and clearing time of 000_d50087dca9911c40.txt."""
+    """Weights, scales, limit and clearing time of "Success and Failure States"."""
     signal = mode.composite("congestion", CONGESTION, strategy="batch")
     signal.set(pending=pending, fee=fee, block_time=block_time)
     mode.evaluate()

@@ -55,8 +55,8 @@ def window(mode: SystemOperationMode, clock: ManualClock, rate: RateSignal, coun
     mode.flush()
 
 
-# 000_d50087dca9911c40.txt: above 50 % medium, above 70 % high, above 90 % critical. The last steps,
-# beyond 100 % and silence, are the design's own.
+# "Success and Failure States": above 50 % medium, above 70 % high, above 90 % critical. The last
+# steps, beyond 100 % and silence, are the design's own.
 DEVIATIONS = [
     (1000, 1.0, CLEAR),
     (500, 1.0, CLEAR),
@@ -83,7 +83,7 @@ DEVIATIONS = [
 def test_deviations_from_a_given_baseline(
     mode: SystemOperationMode, clock: ManualClock, count: int, health: float, level: SignalLevel
 ) -> None:
-    """The steps of 000_d50087dca9911c40.txt are exact, and an action is recommended at each."""
+    """The steps of "Success and Failure States" are exact, and an action is recommended at each."""
     orders = mode.rate("orders", baseline=1000)
     window(mode, clock, orders, count)
     said = orders.reading

@@ -219,7 +219,7 @@ RAMPS = [
 def test_it_acts_before_80_percent_is_reached(
     slope: float, noise: float, least: float, most: float, seed: int
 ) -> None:
-    """000_d50087dca9911c40.txt: act when a forecast passes 80 %. Noise does not make it late."""
+    """A forecast above 80 % makes it act ("Success and Failure States"); noise makes it no later."""
     generator, outlook = random.Random(seed), Outlook(300.0, 1.0)  # noqa: S311  (a simulation)
     steps, second, pressure = Steps(StepRules()), 0, 0.3
     while not steps.taken:

@@ -54,7 +54,7 @@ def tick(mode: SystemOperationMode, clock: ManualClock, seconds: float = 1.0) ->
     assert mode.flush(5)
 
 
-# The first four are the figures of 004_4a56b156a177c35d.txt.
+# The first four are the figures of "Failure Mode Analysis".
 WORDS = [
     ("> 5 per hour", Condition(COUNT, 3600, ">", 5), {"above": 5, "per": "hour"}),
     ("> 90% for 60 s", Condition(FIGURE, 60, ">", 0.9), {"above": 0.9, "lasting": 60}),
@@ -171,7 +171,7 @@ def test_bad_settings_are_named(
 def test_more_than_five_restarts_in_an_hour(mode: SystemOperationMode, clock: ManualClock) -> None:
     """The sixth within the hour crosses, and when the first is an hour old it is over.
 
-    The figure is that of 004_4a56b156a177c35d.txt. The component has failed meanwhile, so that a
+    The figure is that of "Failure Mode Analysis". The component has failed meanwhile, so that a
     recovery may be bound to it.
     """
     seen: list[Event] = []
@@ -242,7 +242,7 @@ def test_too_few_need_a_whole_period_first(mode: SystemOperationMode, clock: Man
     assert not jobs.crossed
 
 
-# More than 90 % of the pool for 60 s (004_4a56b156a177c35d.txt), read each second.
+# More than 90 % of the pool for 60 s ("Failure Mode Analysis"), read each second.
 def test_a_figure_must_stay_beyond(mode: SystemOperationMode, clock: ManualClock) -> None:
     """59 s are not 60, one reading below begins anew, and one below ends it."""
     share = [0.95]

@@ -30,7 +30,7 @@ def redis(
       others wrote. An ACL must allow it.
 
     What is asked, the 10 s, and the limits of 100 ms and 3 failures below are those of the source
-    documents (002_d5ee71e34fac7f2a.txt). A sync client should have a `socket_timeout` and a
+    documents ("Graceful Degradation"). A sync client should have a `socket_timeout` and a
     `socket_connect_timeout` below the probe's `timeout`, and no retries: nothing else ends it.
     Raises `ConfigError`. The probe raises what the client does, and `WrongAnswerError`.
 

@@ -131,7 +131,7 @@ class Requiring(Employing):
 
         Calls of breakers whose name is a component of this mode count. It is a strict condition:
         one failure in 5 minutes is enough. Parameters: `to` as for `require`. Default 300, from
-        the checklist of 000_d50087dca9911c40.txt. Raises `ConfigError`.
+        the checklist of "Success and Failure States". Raises `ConfigError`.
 
         Example::
 

@@ -17,7 +17,7 @@ from resilient.system.employing import Employing
 __all__ = ["Freezing"]
 
 FREEZE = 300.0
-"""Seconds, as in the procedure for a cascade of 000_d50087dca9911c40.txt."""
+"""Seconds, as in the procedure for a cascade of "Success and Failure States"."""
 
 
 _KEY = (Freeze.kind, Freeze.name)
@@ -38,9 +38,9 @@ class Freezing(Employing):
         What they answer meanwhile is theirs to say (`resilient.feature`); no call passes to look.
         The freeze is a reason of the mode and ends by itself. A later one takes its place.
 
-        Parameters: `ttl` in seconds, by default 300 (000_d50087dca9911c40.txt); there is no freeze
-        without an end; `features` by name. A name that no feature has yet is frozen too, in case
-        one is made in time; the reason tells which. Raises `ConfigError`.
+        Parameters: `ttl` in seconds, by default 300 ("Success and Failure States"); there is no
+        freeze without an end; `features` by name. A name that no feature has yet is frozen too, in
+        case one is made in time; the reason tells which. Raises `ConfigError`.
 
         Example::
 

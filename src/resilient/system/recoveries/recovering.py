@@ -99,7 +99,7 @@ class Recovering(Employing):
         failed, nothing is tried, and when it is back the wait begins anew. A component that fails
         again before the next wait would have been over goes on where it stopped.
 
-        30 s, doubled, 5 attempts: 002_d5ee71e34fac7f2a.txt. Returns `fn`. A second recovery of a
+        30 s, doubled, 5 attempts: "Graceful Degradation". Returns `fn`. A second recovery of a
         name takes the place of the first.
         Raises `ConfigError`, and `TypeError` if `fn` or `verify` cannot be called.
 

@@ -39,7 +39,7 @@ def cascade_emergency(  # noqa: PLR0913  (all but the first are keywords)
 ) -> Runbook:
     """Make a runbook for a cascade: isolate, freeze, snapshot, drain, restart in order, thaw.
 
-    The order, and 300 s, are those of 000_d50087dca9911c40.txt.
+    The order, and 300 s, are those of "Success and Failure States".
 
     * isolate: the breakers of the chain, and of what else has failed, are forced open.
     * freeze: every feature of the mode is shut, for `ttl` seconds at most (see ``mode.freeze``).

@@ -17,7 +17,7 @@ from resilient.system.states import Mode
 __all__ = ["disaster_recovery"]
 
 FREEZE = 4 * 3600.0
-"""Seconds: recovery from a complete failure takes 2 to 4 hours (000_d50087dca9911c40.txt)."""
+"""Seconds: recovery from a complete failure takes 2 to 4 hours ("Success and Failure States")."""
 
 PATIENCE = 3600.0
 """Seconds for one attempt at what only the application can do."""
@@ -38,7 +38,7 @@ def disaster_recovery(  # noqa: PLR0913  (all but the first are keywords)
 ) -> Runbook:
     """Make a runbook for a disaster: maintenance, evidence, restore, replay, validate, return.
 
-    The order is that of 000_d50087dca9911c40.txt. What is not given is passed over.
+    The order is that of "Success and Failure States". What is not given is passed over.
 
     * maintenance: EMERGENCY is forced, in the name of the book, and every feature is frozen for
       `ttl` seconds (default 4 hours). Both stay if a later step fails: nobody is let in to data

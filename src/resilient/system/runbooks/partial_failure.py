@@ -24,7 +24,7 @@ def partial_failure(  # noqa: PLR0913  (all keywords)
 ) -> Runbook:
     """Make a runbook for a partial failure: isolate, queue, notify, fall back, recover, readmit.
 
-    The order is that of 000_d50087dca9911c40.txt. What is not given is passed over.
+    The order is that of "Success and Failure States". What is not given is passed over.
 
     * isolate: the breakers of what has failed are forced open. Undone by letting trial calls in.
     * `queue`: keep the work that cannot be done now. * `notify`: tell those concerned; tried three

@@ -7,7 +7,7 @@ import math
 __all__ = ["deviation", "health_of", "surprise"]
 
 LADDER = ((1.0, 0.0), (0.9, 0.25), (0.7, 0.5), (0.5, 0.75))
-"""Health beyond a deviation. 50, 70 and 90 % are the steps of 000_d50087dca9911c40.txt."""
+"""Health beyond a deviation. 50, 70 and 90 % are the steps of "Success and Failure States"."""
 
 
 def deviation(count: float, expected: float) -> float:

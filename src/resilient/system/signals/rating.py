@@ -46,8 +46,8 @@ class Rating(SignalDesk):
 
         Health is 1 up to a deviation of 50 % from the baseline; beyond it 0.75 (MEDIUM), beyond
         70 % 0.5 (HIGH), beyond 90 % 0.25 (CRITICAL), beyond 100 % 0; the steps are those of
-        000_d50087dca9911c40.txt. Not one event in a window is 0, once there is a baseline: given
-        and a window old, or learned.
+        "Success and Failure States". Not one event in a window is 0, once there is a baseline:
+        given and a window old, or learned.
 
         * `window`: seconds that are counted, sliding. Default 60.
         * `baseline`: events in a window that are usual, at least `minimum_expected`. Default: it is
@@ -113,7 +113,7 @@ class Rating(SignalDesk):
         without a fresh value are left out, the others stand in for them, and the detail says so.
 
         * `parts`: by name; see `SignalPart`. A part is read in the background, or `set` by hand.
-        * `limit`, `full`: scores. Defaults 0.8 (000_d50087dca9911c40.txt) and 1.
+        * `limit`, `full`: scores. Defaults 0.8 ("Success and Failure States") and 1.
         * `strategy`: what to do while it is congested; the action of the reading.
         * `every`: seconds between readings, by default the mode's interval; `timeout`: seconds for
           one. What does not come is missing after two intervals; when all are, it is BLIND.

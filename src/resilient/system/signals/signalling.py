@@ -63,7 +63,7 @@ class Signalling(Rating):
         * `read`: returns what is used, or that and the capacity; sync or async, called in the
           background. Without one, use `set`.
         * `horizon`: seconds. It never looks further ahead than it can look back. Default 300.
-        * `act_above`, `back_below`: pressures. Defaults 0.8 and 0.3 (000_d50087dca9911c40.txt).
+        * `act_above`, `back_below`: pressures. Defaults 0.8 and 0.3 ("Success and Failure States").
         * `act`, `back`: called with the `SignalReading`, in the background, one run at a time, for
           at most `act_timeout` seconds (60). A step whose function fails is undone, shown among the
           reasons, and tried again after the pause.

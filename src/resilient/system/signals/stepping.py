@@ -12,7 +12,7 @@ __all__ = ["StepRules", "Steps"]
 class StepRules:
     """Up above `above`, down below `below`, no two steps within `pause` seconds, `most` up.
 
-    0.8 and 0.3 are the figures of 000_d50087dca9911c40.txt.
+    0.8 and 0.3 are the figures of "Success and Failure States".
     """
 
     above: float = 0.8
