@@ -219,7 +219,7 @@ RAMPS = [
 def test_it_acts_before_80_percent_is_reached(
     slope: float, noise: float, least: float, most: float, seed: int
 ) -> None:
-    """A forecast above 80 % makes it act ("Success and Failure States"); noise makes it no later."""
+    """A forecast above 80 % makes it act ("Success and Failure States"), noise or none."""
     generator, outlook = random.Random(seed), Outlook(300.0, 1.0)  # noqa: S311  (a simulation)
     steps, second, pressure = Steps(StepRules()), 0, 0.3
     while not steps.taken:
