@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from resilient.core.members import member
 from resilient.errors import ConfigError
 from resilient.events import CircuitState
 
@@ -36,11 +37,7 @@ class Criticality(Enum):
 
             Criticality.of("high") is Criticality.HIGH
         """
-        if isinstance(value, cls):
-            return value
-        if isinstance(value, str) and value.upper() in cls.__members__:
-            return cls[value.upper()]
-        raise ConfigError("criticality", value, "one of " + ", ".join(cls.__members__))
+        return member(cls, value, "criticality")
 
 
 class CircuitHealth(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ __all__ = [
     "Catch",
     "Matcher",
     "function",
+    "jittered",
     "matcher",
     "named",
     "names_rejection",
@@ -116,3 +117,14 @@ def positive(
     if not 0 <= value <= min(most, sys.float_info.max) or (value == 0 and not zero):
         raise ConfigError(setting, value, allowed)
     return float(value)
+
+
+def jittered(value: object) -> float:
+    """Check the share of a wait by which it may be shorter or longer: at least 0, and below 1.
+
+    Raises `ConfigError`.
+    """
+    share = positive("jitter", value, zero=True)
+    if share >= 1:
+        raise ConfigError("jitter", value, "a number >= 0 and < 1")
+    return share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from resilient.errors import ConfigError
+from resilient.core.members import member
 from resilient.events import Event, Severity
 
 __all__ = ["Mode", "ModeChange", "SystemState"]
@@ -41,11 +41,7 @@ class Mode(Enum):
 
             Mode.of("degraded") is Mode.DEGRADED
         """
-        if isinstance(value, cls):
-            return value
-        if isinstance(value, str) and value.upper() in cls.__members__:
-            return cls[value.upper()]
-        raise ConfigError(setting, value, "one of " + ", ".join(cls.__members__))
+        return member(cls, value, setting)
 
 
 _RANKS = {member: rank for rank, member in enumerate(Mode)}

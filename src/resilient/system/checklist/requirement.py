@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,7 +42,7 @@ class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Requirement(Job):
+class Requirement(Job, ABC):
     """What every condition has: a name, a time to hold, and the improvement that it guards.
 
     It is looked at all the time, so that it is known how long it has held; it forbids something
@@ -57,9 +58,9 @@ class Requirement(Job):
         self.now = now
         self._mode = Mode.NORMAL
 
+    @abstractmethod
     def missing(self, now: float) -> str:
         """What is missing at `now`, in words; nothing if the condition is met."""
-        raise NotImplementedError
 
     def status(self) -> RequirementStatus:
         """How it stands now."""

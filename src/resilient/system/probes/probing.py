@@ -10,8 +10,7 @@ from resilient.clock import Duration, seconds
 from resilient.core.hub import hub
 from resilient.core.inspection import is_async_callable
 from resilient.core.ports import Criticality
-from resilient.errors import ConfigError
-from resilient.policies.match import named, positive, whole
+from resilient.policies.match import jittered, named, whole
 from resilient.system.decision.engine import Trip
 from resilient.system.employing import Employing
 from resilient.system.probes.probe import Probe, ProbeChanged, ProbeReading, ProbeRules, ProbeStatus
@@ -107,7 +106,7 @@ class Probing(Employing):
             seconds("interval", interval),
             None if degraded_above is None else seconds("degraded_above", degraded_above),
             whole("failed_after", failed_after),
-            _share("jitter", jitter),
+            jittered(jitter),
         )
         limit, name = seconds("timeout", timeout), named(name)
 
@@ -182,10 +181,3 @@ class Probing(Employing):
 
 def _reason(name: str) -> str:
     return f"the probe of {name} failed"
-
-
-def _share(setting: str, value: float) -> float:
-    share = positive(setting, value, zero=True)
-    if share >= 1:
-        raise ConfigError(setting, value, "a number >= 0 and < 1")
-    return share

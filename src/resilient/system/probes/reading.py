@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from resilient.errors import ConfigError
+from resilient.core.members import member
 from resilient.events import Event, Severity
 
 __all__ = ["ProbeChanged", "ProbeReading", "ProbeResult", "ProbeStatus"]
@@ -36,11 +36,7 @@ class ProbeStatus(Enum):
 
             ProbeStatus.of("degraded") is ProbeStatus.DEGRADED
         """
-        if isinstance(value, cls):
-            return value
-        if isinstance(value, str) and value.upper() in cls.__members__:
-            return cls[value.upper()]
-        raise ConfigError("status", value, "one of " + ", ".join(cls.__members__))
+        return member(cls, value, "status")
 
 
 _HEALTH = dict(zip(ProbeStatus, (1.0, 0.6, 0.3, 0.0), strict=True))

@@ -10,7 +10,7 @@ from resilient.clock import Duration, seconds
 from resilient.core.hub import hub
 from resilient.core.inspection import is_async_callable
 from resilient.errors import ConfigError
-from resilient.policies.match import named, positive, whole
+from resilient.policies.match import jittered, named, positive, whole
 from resilient.system.decision.score import IMPAIRED
 from resilient.system.employing import Employing
 from resilient.system.recoveries.recovery import Recovery
@@ -115,7 +115,7 @@ class Recovering(Employing):
             whole("attempts", attempts),
             LONGEST if max_backoff is None else seconds("max_backoff", max_backoff),
             positive("below", below, most=IMPAIRED),
-            _share("jitter", jitter),
+            jittered(jitter),
         )
         limit, name = seconds("timeout", timeout), named(name)
         errand = f"recovery of {name}"
@@ -198,13 +198,6 @@ class Recovering(Employing):
                 seconds=move.seconds,
             )
         )
-
-
-def _share(setting: str, value: float) -> float:
-    share = positive(setting, value, zero=True)
-    if share >= 1:
-        raise ConfigError(setting, value, "a number >= 0 and < 1")
-    return share
 
 
 def _at_least_one(setting: str, value: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from resilient.errors import ConfigError
+from resilient.core.members import member
 
 __all__ = ["Damper", "SignalLevel", "level_of"]
 
@@ -35,11 +35,7 @@ class SignalLevel(Enum):
 
             SignalLevel.of("high") is SignalLevel.HIGH
         """
-        if isinstance(value, cls):
-            return value
-        if isinstance(value, str) and value.upper() in cls.__members__:
-            return cls[value.upper()]
-        raise ConfigError(setting, value, "one of " + ", ".join(cls.__members__))
+        return member(cls, value, setting)
 
 
 _RANKS = {level: rank for rank, level in enumerate(SignalLevel)}
